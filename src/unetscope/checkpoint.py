@@ -1,0 +1,181 @@
+"""A trained network with everything needed to use it, judge it and repeat it; knows not how it was trained.
+
+On disk a checkpoint is a run folder: `model.safetensors` (weights) and `checkpoint.json` (all else, with the weights'
+digest). Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unetscope import __version__
+from unetscope.data.normalization import Normalization
+from unetscope.errors import CheckpointError, SpecError
+from unetscope.files import digest, replacing, write_json
+from unetscope.model.spec import UNetSpec
+from unetscope.model.unet import UNet, load_weights
+
+FORMAT = 1
+WEIGHTS = "model.safetensors"
+DESCRIPTION = "checkpoint.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network, its weights, and what is known of both.
+
+    Attributes:
+        spec: The network.
+        weights: One tensor for each of the network's, by its name.
+        normalization: What was done to intensities before the network saw them.
+        classes: Names of the classes, the background first.
+        recipe: How it was trained, plain values.
+        split: Names of the images by role ("train", "validation", "test").
+        provenance: Versions, seed, threads, data digest, scores: whatever a result must record.
+    """
+
+    spec: UNetSpec
+    weights: Mapping[str, Tensor] = field(repr=False)
+    normalization: Normalization
+    classes: tuple[str, ...]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ndim(self) -> int:
+        """2 for images, 3 for volumes."""
+        return self.spec.ndim
+
+    def network(self) -> UNet:
+        """The network with these weights, ready to predict.
+
+        Raises:
+            CheckpointError: The weights are not those of the described network.
+        """
+        try:
+            return load_weights(UNet(self.spec), self.weights).eval()
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the weights do not fit the described network ({_first_line(error)}); the run folder mixes two runs, "
+                "train again or restore both files from one run"
+            ) from error
+
+    def untrained(self, seed: int = 0) -> Checkpoint:
+        """The same network with fresh weights: the control of every claim about training."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return replace(self, weights=UNet(self.spec).state_dict())
+
+    def save(self, folder: Path | str) -> None:
+        """Write the run folder; each file is whole or absent.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        folder = Path(folder)
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file({name: tensor.detach().contiguous() for name, tensor in self.weights.items()}, temporary)
+            weights_digest = digest(temporary)
+        write_json(
+            folder / DESCRIPTION,
+            {
+                "format": FORMAT,
+                "spec": self.spec.to_json(),
+                "weights": {"file": WEIGHTS, "sha256": weights_digest},
+                "normalization": self.normalization.to_json(),
+                "classes": list(self.classes),
+                "recipe": dict(self.recipe),
+                "split": {role: list(names) for role, names in self.split.items()},
+                "provenance": dict(self.provenance),
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Checkpoint:
+        """Read a run folder.
+
+        Raises:
+            CheckpointError: The folder is no finished run, is damaged, or was written by another version.
+        """
+        folder = Path(folder)
+        content = _read_description(folder)
+        try:
+            return cls(
+                spec=UNetSpec.from_json(content["spec"]),
+                weights=_read_weights(folder / WEIGHTS, content["weights"]["sha256"]),
+                normalization=Normalization.from_json(content["normalization"]),
+                classes=tuple(content["classes"]),
+                recipe=content["recipe"],
+                split={role: tuple(names) for role, names in content["split"].items()},
+                provenance=content["provenance"],
+            )
+        except (KeyError, TypeError, SpecError, AttributeError) as error:
+            raise CheckpointError(
+                f"{folder / DESCRIPTION} is incomplete or altered ({error}); restore the file or train again"
+            ) from error
+
+
+def record_versions() -> dict[str, str]:
+    """Versions of what determines a result."""
+    return {
+        "unetscope": __version__,
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError(
+            f"{folder} holds no {DESCRIPTION}; a run folder with one was needed: give the folder that train wrote (--out), "
+            "or finish its training with --resume"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON ({error}); restore the file or train again") from error
+    version = content.get("format") if isinstance(content, dict) else None
+    if version != FORMAT:
+        writer = (
+            content.get("provenance", {}).get("versions", {}).get("unetscope", "another version")
+            if isinstance(content, dict)
+            else "?"
+        )
+        raise CheckpointError(
+            f"{path} has format {version}, written by unetscope {writer}; unetscope {__version__} reads format {FORMAT}: "
+            "use the version that wrote it or train again"
+        )
+    assert isinstance(content, dict)
+    return content
+
+
+def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
+    try:
+        if digest(path) != expected:
+            raise CheckpointError(
+                f"{path} is not the file that {DESCRIPTION} describes (another digest); training was interrupted between "
+                "the two or a file was exchanged: continue with --resume or restore both"
+            )
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} cannot be read ({_first_line(error)}); restore it or train again") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[min(1, len(lines) - 1)] if lines else type(error).__name__

@@ -1,0 +1,133 @@
+"""What a user declares about a dataset in its `dataset.toml`; knows that file, not images and not labels.
+
+kind = "classes"                       # or "mask", "instances", "colors"
+classes = ["background", "cell", "debris"]
+values = [0, 2, 3]                     # in the files, in class order
+ignore = 255                           # neither learned from nor scored
+[colors]                               # instead of values: RGB by name, in class order
+background = [0, 0, 0]
+[groups]                               # images that are never divided between training and testing
+slide1_left = "patient 1"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from unetscope.data.labelling import Color, Kind, Labelling, name_classes
+from unetscope.errors import DataError
+
+FILE_NAME = "dataset.toml"
+
+_KEYS = ("kind", "classes", "values", "ignore", "colors", "groups")
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What the user says about label files; everything may be missing.
+
+    Attributes:
+        kind: See `Labelling`.
+        classes: Names in class order.
+        values: File values in class order.
+        colors: File color of each class, by name.
+        ignore: File value to ignore.
+        groups: What belongs together, by the name or stem of an image (images of one patient, for example).
+        place: Where more can be declared, for messages.
+    """
+
+    kind: Kind | None = None
+    classes: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    colors: tuple[tuple[str, Color], ...] = ()
+    ignore: int | None = None
+    groups: tuple[tuple[str, str], ...] = ()
+    place: str = FILE_NAME
+
+    def labelling(self) -> Labelling | None:
+        """The labelling if enough is declared for one, otherwise nothing (then the files must be looked at).
+
+        Raises:
+            DataError: What is declared contradicts itself.
+        """
+        reason = f"Declared in {self.place}."
+        if self.colors:
+            names = self.classes or tuple(name for name, _ in self.colors)
+            table = tuple(color for _, color in self.colors)
+            return Labelling(self.kind or "colors", names, self.values, table, self.ignore, reason)
+        names = self.classes or name_classes(len(self.values) or 2)
+        if self.kind in ("mask", "instances") or self.values:
+            return Labelling(self.kind or "classes", names, self.values, (), self.ignore, reason)
+        if len(self.classes) > 2 or (self.kind == "classes" and self.classes):
+            return Labelling("classes", names, tuple(range(len(names))), (), self.ignore, reason)
+        return None
+
+
+def read_declaration(folder: Path) -> Declaration:
+    """Read `dataset.toml` in a folder.
+
+    Args:
+        folder: The dataset's folder.
+
+    Returns:
+        What is declared; nothing if there is no such file.
+
+    Raises:
+        DataError: The file is not TOML, or holds unknown keys or values of another type.
+    """
+    place = folder / FILE_NAME
+    if not place.is_file():
+        return Declaration(place=str(place))
+    try:
+        content = tomllib.loads(place.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{place} cannot be read as TOML ({error}); mend that place") from error
+    _check(content, str(place))
+    return Declaration(
+        kind=content.get("kind"),
+        classes=tuple(content.get("classes", ())),
+        values=tuple(content.get("values", ())),
+        colors=tuple((name, tuple(color)) for name, color in content.get("colors", {}).items()),
+        ignore=content.get("ignore"),
+        groups=tuple(content.get("groups", {}).items()),
+        place=str(place),
+    )
+
+
+def _check(content: dict[str, Any], place: str) -> None:
+    """Refuse unknown keys and values of another form."""
+    unknown = sorted(content.keys() - set(_KEYS))
+    if unknown:
+        raise DataError(f"{place} holds the unknown keys {', '.join(unknown)}; the known ones are {', '.join(_KEYS)}")
+    kind = content.get("kind", "mask")
+    needed = {
+        "kind": (kind in get_args(Kind), "one of " + ", ".join(f'"{name}"' for name in get_args(Kind))),
+        "classes": (_all(content.get("classes", []), list, str), 'a list of names such as ["background", "cell"]'),
+        "values": (_all(content.get("values", []), list, int), "a list of whole numbers such as [0, 255]"),
+        "ignore": (_is(content.get("ignore", 0), int), "a whole number such as 255"),
+        "colors": (_are_colors(content.get("colors", {})), "a table of lines such as cell = [255, 0, 0]"),
+        "groups": (_all(content.get("groups", {}), dict, str), 'a table of lines such as image1 = "patient1"'),
+    }
+    for key, (is_right, form) in needed.items():
+        if not is_right:
+            raise DataError(f"{place} declares {key} = {content[key]!r}; {form} is needed")
+
+
+def _is(value: object, kind: type) -> bool:
+    """Whether a value is of a type; true and false are no numbers."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _all(values: object, container: type, kind: type) -> bool:
+    """Whether a list or table holds one type only."""
+    if not isinstance(values, container):
+        return False
+    return all(_is(value, kind) for value in (values.values() if isinstance(values, dict) else list(values)))  # type: ignore[call-overload]
+
+
+def _are_colors(table: object) -> bool:
+    """Whether a table gives three whole numbers a name."""
+    return isinstance(table, dict) and all(_all(color, list, int) and len(color) == 3 for color in table.values())

@@ -1,0 +1,325 @@
+"""How intensities become what a network sees; knows arrays of numbers, not files and not labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Literal, Self, get_args
+
+import numpy as np
+
+from unetscope.errors import DataError, ImageError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Scheme = Literal["range", "dataset", "image"]
+
+_SLAB_PIXELS = 2**21
+
+
+@dataclass(frozen=True)
+class Affine:
+    """(value - shift) / scale for each channel.
+
+    Attributes:
+        shift: One intensity per channel, or one for all.
+        scale: Positive intensities, as many as there are shifts.
+    """
+
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def apply(self, block: Array) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Normalize a block of an image; a block's result does not depend on what lies around it.
+
+        Args:
+            block: (channels, ...), intensities as stored.
+
+        Returns:
+            The same shape, float32.
+
+        Example:
+            >>> Affine((10.0,), (5.0,)).apply(np.array([[0, 10, 20]], np.uint8))
+            array([[-2.,  0.,  2.]], dtype=float32)
+        """
+        one_each = (-1,) + (1,) * (block.ndim - 1)
+        # In float64, or the differences of large integers would be lost.
+        centered = np.subtract(block, np.reshape(self.shift, one_each), dtype=np.float64)
+        centered /= np.reshape(self.scale, one_each)
+        return np.asarray(centered, np.float32)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """The scheme that a network was trained with.
+
+    Attributes:
+        scheme: "range" maps given limits to 0..1, "dataset" uses the mean and standard deviation of the training
+            images, "image" those of each image.
+        shift: Intensity that becomes 0, per channel or one for all; empty for "image".
+        scale: Intensity difference that becomes 1, likewise.
+
+    Example:
+        >>> Normalization.range(0, 255).affine(np.zeros((1, 2, 2), np.uint8))
+        Affine(shift=(0.0,), scale=(255.0,))
+    """
+
+    scheme: Scheme
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        fits = len(self.shift) == len(self.scale) and bool(self.shift) == (self.scheme != "image")
+        is_usable = bool(np.isfinite([*self.shift, *self.scale]).all()) and all(scale > 0 for scale in self.scale)
+        if self.scheme not in get_args(Scheme) or not fits or not is_usable:
+            raise DataError(
+                f"normalization {self.scheme!r} came with shift {self.shift} and scale {self.scale}; use 'range' or "
+                "'dataset' with as many finite shifts as positive scales, or 'image' with none"
+            )
+
+    @classmethod
+    def range(cls, low: float, high: float) -> Self:
+        """Map `low` to 0 and `high` to 1 in every channel.
+
+        Args:
+            low: Intensity.
+            high: Intensity above `low`.
+
+        Returns:
+            A scheme that needs no training images.
+
+        Raises:
+            DataError: `high` is not above `low`, or one of them is not finite.
+        """
+        return cls("range", (float(low),), (float(high) - float(low),))
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Read what `to_json` gave.
+
+        Args:
+            content: The mapping.
+
+        Returns:
+            An equal normalization.
+
+        Raises:
+            DataError: The mapping does not describe a normalization.
+        """
+        try:
+            numbers = [tuple(float(number) for number in content[key]) for key in ("shift", "scale")]
+            return cls(content["scheme"], *numbers)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{content!r} is not a normalization; scheme, shift and scale are needed") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """A mapping of plain values that `from_json` reads."""
+        return {"scheme": self.scheme, "shift": list(self.shift), "scale": list(self.scale)}
+
+    def affine(self, image: Array, name: str = "") -> Affine:
+        """What to do with every pixel of `image`, found in one pass that never holds it in memory as a whole.
+
+        Args:
+            image: (channels, [z,] y, x), integers or floats, possibly memory-mapped.
+            name: What to call it in a message.
+
+        Returns:
+            Shifts and scales; a channel without contrast has scale 1.
+
+        Raises:
+            ImageError: The image holds NaN or infinite values, or another number of channels.
+        """
+        if self.scheme == "image":
+            statistics = measure(image, name)
+            return Affine(statistics.mean, _scales(statistics))
+        if len(self.shift) not in (1, len(image)):
+            raise ImageError(
+                f"{name or 'the image'} has {len(image)} channels, and the normalization was made for "
+                f"{len(self.shift)}; give images like those it was trained on"
+            )
+        check_finite(image, name)
+        return Affine(self.shift, self.scale)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Intensities of an image or of several, per channel.
+
+    Attributes:
+        count: Pixels in each channel.
+        mean: Mean intensity.
+        std: Standard deviation of the intensities (of the population); 0 exactly where all are equal.
+        low: Smallest intensity.
+        high: Largest intensity.
+        dtype: NumPy's name of the stored type.
+    """
+
+    count: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    dtype: str
+
+
+def measure(image: Array, name: str = "") -> Statistics:
+    """Measure an image in slabs along its first spatial axis, so that a mapped image stays on disk.
+
+    Args:
+        image: (channels, [z,] y, x), integers or floats.
+        name: What to call it in a message.
+
+    Returns:
+        Mean, standard deviation and range of each channel, accurate to rounding in float64.
+
+    Raises:
+        ImageError: The image holds NaN, infinite or overflowing values.
+
+    Source:
+        Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance, equations 2.1.
+
+    Example:
+        >>> measure(np.array([[[1, 3], [1, 3]]], np.uint8)).std
+        (1.0,)
+    """
+    return reduce(_combine, (_measure_slab(slab, name) for slab in _slabs(image)))
+
+
+def check_finite(image: Array, name: str = "") -> None:
+    """Refuse an image with NaN or infinite values; integers need no look.
+
+    Args:
+        image: (channels, [z,] y, x).
+        name: What to call it in a message.
+
+    Raises:
+        ImageError: Not all values are finite.
+    """
+    if image.dtype.kind == "f":
+        for slab in _slabs(image):
+            _check_limits(slab.min(), slab.max(), name)
+
+
+def choose(statistics: Sequence[Statistics]) -> Normalization:
+    """Choose how to normalize from the training images.
+
+    Each image is normalized by itself ("image") where intensities cannot be compared between images: their types
+    differ, or in some channel the standard deviation of the images' means exceeds half of the mean of their standard
+    deviations, or the largest standard deviation of an image is more than 3 times the smallest (images without
+    contrast aside). Otherwise all are normalized by their common mean and standard deviation ("dataset"), which keeps
+    differences between images that may matter.
+
+    Args:
+        statistics: One per image, all of as many channels.
+
+    Returns:
+        A scheme with everything that it needs.
+
+    Raises:
+        DataError: No image came, or they differ in their number of channels.
+    """
+    channels = {len(one.mean) for one in statistics}
+    if len(channels) != 1:
+        raise DataError(
+            f"{len(statistics)} images with {sorted(channels)} channels came, and a normalization is chosen from at "
+            "least one image and for one number of channels; give images that are alike"
+        )
+    return pool(statistics) if _are_comparable(statistics) else Normalization("image")
+
+
+def pool(statistics: Sequence[Statistics]) -> Normalization:
+    """Normalize by the common mean and standard deviation of the training images.
+
+    Args:
+        statistics: One per image, all of as many channels.
+
+    Returns:
+        The scheme "dataset".
+    """
+    pooled = reduce(_combine, statistics)
+    return Normalization("dataset", pooled.mean, _scales(pooled))
+
+
+def span(statistics: Sequence[Statistics]) -> Normalization:
+    """Map the whole range of the stored type to 0..1 (for floats the range that the training images have).
+
+    Args:
+        statistics: One per image.
+
+    Returns:
+        The scheme "range".
+
+    Example:
+        >>> span([measure(np.zeros((1, 2, 2), np.uint8))])
+        Normalization(scheme='range', shift=(0.0,), scale=(255.0,))
+    """
+    types = [np.dtype(one.dtype) for one in statistics]
+    if all(each.kind in "iu" for each in types):
+        widest = max(types, key=lambda each: each.itemsize)
+        return Normalization.range(min(0, np.iinfo(widest).min), np.iinfo(widest).max)
+    low, high = min(min(one.low) for one in statistics), max(max(one.high) for one in statistics)
+    return Normalization.range(low, high if high > low else low + 1)
+
+
+def _are_comparable(statistics: Sequence[Statistics]) -> bool:
+    """Whether one intensity means the same in all images, by the rule of `choose`."""
+    means, stds = np.array([one.mean for one in statistics]), np.array([one.std for one in statistics])
+    with_contrast = np.where(stds > 0, stds, np.nan)
+    # Channels without contrast in every image have neither a largest nor a smallest.
+    with_contrast = with_contrast[:, (stds > 0).any(axis=0)]
+    is_even = np.nanmax(with_contrast, axis=0) <= 3 * np.nanmin(with_contrast, axis=0)
+    is_level = means.std(axis=0) <= stds.mean(axis=0) / 2
+    return len({one.dtype for one in statistics}) == 1 and bool(is_even.all() and is_level.all())
+
+
+def _scales(statistics: Statistics) -> tuple[float, ...]:
+    """The standard deviations, 1 where there is no contrast."""
+    return tuple(std if std > 0 else 1.0 for std in statistics.std)
+
+
+def _slabs(image: Array) -> Iterator[Array]:
+    """The image cut along its first spatial axis into blocks of about `_SLAB_PIXELS` values."""
+    thickness = max(1, _SLAB_PIXELS * image.shape[1] // image.size)
+    for start in range(0, image.shape[1], thickness):
+        yield image[:, start : start + thickness]
+
+
+def _measure_slab(slab: Array, name: str) -> Statistics:
+    """The statistics of a block that fits into memory."""
+    flat = slab.reshape(len(slab), -1)
+    low, high = flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64)
+    _check_limits(low.min(), high.max(), name)
+    # A mean of equal numbers is off by rounding, so a constant channel would seem to have contrast.
+    mean = np.where(low == high, low, flat.mean(axis=1, dtype=np.float64))
+    std = np.where(low == high, 0.0, np.sqrt(np.square(flat - mean[:, None]).mean(axis=1)))
+    return _gather(flat.shape[1], (mean, std, low, high), slab.dtype.name)
+
+
+def _check_limits(low: Any, high: Any, name: str) -> None:
+    """Refuse NaN and infinity (the smallest of some values is NaN if one is) and what overflows when squared."""
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ImageError(
+            f"{name or 'the image'} holds NaN or infinite values, and a network needs numbers; replace them"
+        )
+    if max(abs(float(low)), abs(float(high))) > 1e150:
+        raise ImageError(f"{name or 'the image'} holds values beyond 1e150 ({low} to {high}); rescale it")
+
+
+def _combine(a: Statistics, b: Statistics) -> Statistics:
+    """The statistics of two sets of pixels together."""
+    count = a.count + b.count
+    mean_a, mean_b, std_a, std_b = (np.array(column) for column in (a.mean, b.mean, a.std, b.std))
+    difference = mean_b - mean_a
+    mean = mean_a + difference * (b.count / count)
+    within = (np.square(std_a) * a.count + np.square(std_b) * b.count) / count
+    std = np.sqrt(within + np.square(difference) * (a.count / count) * (b.count / count))
+    low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)
+    return _gather(count, (mean, std, low, high), a.dtype)
+
+
+def _gather(count: int, columns: tuple[Array, Array, Array, Array], dtype: str) -> Statistics:
+    """Statistics from columns of one number a channel."""
+    mean, std, low, high = (tuple(column.tolist()) for column in columns)
+    return Statistics(count, mean, std, low, high, dtype)

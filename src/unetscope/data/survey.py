@@ -1,0 +1,166 @@
+"""What values label files hold, and what they therefore mean; knows label arrays, not files and folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from unetscope.data.declaration import Declaration
+from unetscope.data.labelling import Labelling, name_classes, pack_colors, unpack_color
+from unetscope.errors import DataError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+MOST_INFERRED_CLASSES = 20
+"""Label files with more different values than this number objects, unless they are declared to be classes."""
+
+_MOST_COLORS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The values of one label file.
+
+    Attributes:
+        name: The file.
+        counts: Pixels of each value (of colors, packed).
+        is_color: Whether the file is in colors.
+    """
+
+    name: str
+    counts: dict[int, int]
+    is_color: bool
+
+
+def survey(raw: Array, name: str, ndim: int) -> Survey:
+    """Count the values of a label image.
+
+    Args:
+        raw: Integers as in the file, ([z,] y, x), or (3, [z,] y, x) for colors.
+        name: The file.
+        ndim: Number of spatial axes, 2 or 3.
+
+    Returns:
+        Its values.
+
+    Example:
+        >>> survey(np.array([[0, 0, 4]]), "a.png", 2).counts
+        {0: 2, 4: 1}
+    """
+    is_color = raw.ndim > ndim
+    flat = (pack_colors(raw) if is_color else raw).ravel()
+    if flat.max() < 2**16:
+        counts = np.bincount(flat)
+        values = np.flatnonzero(counts)
+        counts = counts[values]
+    else:
+        values, counts = np.unique(flat, return_counts=True)
+    return Survey(name, dict(zip(values.tolist(), counts.tolist(), strict=True)), is_color)
+
+
+def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces: Callable[[], bool]) -> Labelling:
+    """Find out what the values of label files mean.
+
+    0 and one other value in all files together: a mask. More than 20 values: instances. In every file the values
+    1 to n, with another n here and there and every value one connected piece: instances. Otherwise: classes.
+
+    Args:
+        surveys: The values of every file.
+        declaration: What the user said, not enough by itself.
+        are_single_pieces: Whether every value but 0 is one connected piece in each file (asked only when it matters).
+
+    Returns:
+        A labelling with its reason.
+
+    Raises:
+        DataError: The files are in colors that are not declared, hold background alone, or class values have gaps.
+    """
+    if declaration.kind == "colors" or any(one.is_color for one in surveys):
+        raise _undeclared_colors(surveys, declaration)
+    union = sorted(set().union(*(one.counts for one in surveys)) - {declaration.ignore})
+    if len(union) < 2:
+        raise DataError(
+            f"all {len(surveys)} label files hold only {union[0] if union else 'values to ignore'}, and at least two "
+            "classes are needed to learn from; annotate some pixels of each class"
+        )
+    names = declaration.classes or name_classes(2)
+    ignore, held = declaration.ignore, f"The {len(surveys)} label files hold"
+    if declaration.kind is None:
+        if len(union) == 2 and union[0] == 0:
+            return Labelling("mask", names, (0, union[1]), (), ignore, f"{held} only 0 and {union[1]}: a mask.")
+        if len(union) > MOST_INFERRED_CLASSES:
+            reason = f"{held} {len(union)} different values, more than {MOST_INFERRED_CLASSES}: numbered objects."
+            return Labelling("instances", names, (), (), ignore, reason)
+        if _are_numbered(surveys, declaration.ignore) and are_single_pieces():
+            return Labelling("instances", names, (), (), ignore, f"{held} 1 to n, each one piece: numbered objects.")
+    return _infer_classes(union, declaration, held)
+
+
+def is_single_pieces(raw: Array, ignore: int | None = None) -> bool:
+    """Whether every value but 0 and `ignore` is one connected piece (corners connect).
+
+    Args:
+        raw: Small integers, ([z,] y, x).
+        ignore: A value to pass over.
+
+    Returns:
+        True also if there is no other value.
+
+    Example:
+        >>> is_single_pieces(np.array([[1, 0, 2], [0, 1, 0]])), is_single_pieces(np.array([[1, 0, 1]]))
+        (True, False)
+    """
+    touching = np.ones((3,) * raw.ndim)
+    boxes = enumerate(ndimage.find_objects(raw.astype(np.int32)), start=1)
+    return all(
+        box is None or value == ignore or ndimage.label(raw[box] == value, touching)[1] == 1 for value, box in boxes
+    )
+
+
+def _infer_classes(union: list[int], declaration: Declaration, held: str) -> Labelling:
+    """The classes 0 to the largest value, none of them missing."""
+    if union != list(range(len(union))):
+        raise DataError(
+            f"the label files hold the values {_listed(union)}, and classes are numbered 0, 1, 2, ... without gaps; "
+            f'add the line `values = {union}` to {declaration.place}, or `kind = "instances"` if they number objects'
+        )
+    names = declaration.classes or name_classes(len(union))
+    return Labelling(
+        "classes", names, tuple(union), (), declaration.ignore, f"{held} the values 0 to {union[-1]}: classes."
+    )
+
+
+def _are_numbered(surveys: Sequence[Survey], ignore: int | None) -> bool:
+    """Whether each file holds 1 to n (and 0), with more than one n."""
+    objects = [sorted(one.counts.keys() - {0, ignore}) for one in surveys]
+    return len({len(ids) for ids in objects}) > 1 and all(ids == [*range(1, len(ids) + 1)] for ids in objects)
+
+
+def _undeclared_colors(surveys: Sequence[Survey], declaration: Declaration) -> DataError:
+    """The colors that came, as the lines that declare them."""
+    colored = [one for one in surveys if one.is_color]
+    if not colored:
+        return DataError(
+            f"{declaration.place} declares kind = 'colors' without a [colors] table, and the label files are gray; "
+            "leave the line out"
+        )
+    total: Counter[int] = sum((Counter(one.counts) for one in colored), Counter())
+    lines = [
+        f"class_{index} = {[*unpack_color(code)]}"
+        for index, (code, _) in enumerate(total.most_common(_MOST_COLORS_SHOWN))
+    ]
+    more = f" (and {len(total) - len(lines)} rarer colors)" if len(total) > len(lines) else ""
+    return DataError(
+        f"{colored[0].name} has 3 channels, and a label image has one number a pixel or declared colors; add these "
+        f"lines to {declaration.place}, background first and with your names{more}:\n" + "\n".join(["[colors]", *lines])
+    )
+
+
+def _listed(values: Sequence[int], most: int = 24) -> str:
+    """Values for a message, not too many of them."""
+    return ", ".join(map(str, values[:most])) + (", ..." if len(values) > most else "")

@@ -1,0 +1,433 @@
+"""Training that can be stopped at any moment and resumed; the one place where recipe, data and network meet.
+
+It prints nothing: progress goes to the callbacks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from unetscope.checkpoint import Checkpoint, record_versions
+from unetscope.data.dataset import Dataset, Split
+from unetscope.data.normalization import Normalization, choose, measure, pool, span
+from unetscope.errors import CheckpointError, DataError, RecipeError
+from unetscope.evaluation import fingerprint, score_items
+from unetscope.files import write_text
+from unetscope.model.spec import UNetSpec
+from unetscope.model.unet import UNet, class_scores
+from unetscope.scores import Scores
+from unetscope.segmentation import Segmenter, Tiling, choose_dtype, memory_layout
+from unetscope.training.loss import compute_loss
+from unetscope.training.patches import Patches
+from unetscope.training.recipe import Recipe
+from unetscope.training.state import State, gather, load_state, save_state, scatter
+from unetscope.training.team import Team, gather_team
+
+Resume = Literal["never", "exactly", "drifting"]
+
+HISTORY = "history.jsonl"
+TIMED_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch brought: one line of `history.jsonl`.
+
+    Attributes:
+        epoch: Its number, from 1.
+        step: Steps done in all.
+        loss: Mean training loss.
+        dice: Mean validation Dice over classes, then images; None if no validation image has foreground.
+        pixel_error: Share of wrong pixels of the validation images.
+        classes: Validation Dice by class.
+        best: Whether this is the best epoch so far.
+        seconds: Time it took.
+        warnings: What the user should know.
+    """
+
+    epoch: int
+    step: int
+    loss: float
+    dice: float | None
+    pixel_error: float | None
+    classes: Mapping[str, float | None]
+    best: bool
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is.
+
+    Attributes:
+        step: Steps done.
+        steps: Steps in all.
+        loss: Loss of the last step.
+    """
+
+    step: int
+    steps: int
+    loss: float
+
+
+OnStep = Callable[[Progress], None]
+OnEpoch = Callable[[Epoch, Checkpoint], None]
+
+
+def train(
+    dataset: Dataset,
+    out: Path | str,
+    spec: UNetSpec | None = None,
+    recipe: Recipe | None = None,
+    resume: Resume = "never",
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> Checkpoint:
+    """Train a U-Net on annotated images.
+
+    Args:
+        dataset: Annotated images; their roles are drawn from the recipe's seed and stored in the run.
+        out: Run folder to write.
+        spec: The network; the default preset for these images if None.
+        recipe: How to train; the defaults if None.
+        resume: "never" refuses a folder that holds a run; "exactly" continues it and ends with the weights of an
+            uninterrupted run; "drifting" continues it with other versions, devices or threads too.
+        on_step: Called after every step.
+        on_epoch: Called after every epoch with what it brought and the network as it is.
+
+    Returns:
+        The checkpoint of the best validation score, as it is in the run folder.
+
+    Raises:
+        DataError: The images do not fit the network, or are too few.
+        RecipeError: The recipe does not fit, or training diverged.
+        CheckpointError: The folder holds a run that cannot be continued this way.
+        OutputError: The folder cannot be written.
+    """
+    with gather_team() as team:
+        run = _Run(dataset, Path(out), spec, recipe or Recipe(), resume, team)
+        for epoch in run.epochs(on_step):
+            if on_epoch and team.leads:
+                on_epoch(epoch, run.checkpoint)
+        return Checkpoint.load(out)
+
+
+class _Run:
+    """A run in progress: what it was given, and where it stands."""
+
+    def __init__(
+        self, dataset: Dataset, out: Path, spec: UNetSpec | None, recipe: Recipe, resume: Resume, team: Team
+    ) -> None:
+        state = None if resume == "never" else load_state(out)
+        if resume == "never" and any((out / name).exists() for name in ("last", "checkpoint.json")):
+            raise CheckpointError(f"{out} already holds a run; continue it with --resume or choose another folder")
+        self.dataset, self.out, self.team = dataset, out, team
+        if state is None:
+            self.recipe, self.spec = recipe, spec or _default_spec(dataset)
+        else:
+            self.recipe, self.spec = _stored(state, recipe, spec)
+        _check_classes(self.spec, dataset)
+        self.environment = _environment(team)
+        self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
+        self.normalization = _choose_normalization(dataset, self.split, self.recipe)
+        self.patches = Patches(dataset, self.split.train, self.spec, self.recipe, self.normalization)
+        self.dtype = choose_dtype(self.recipe.precision)
+        torch.manual_seed(self.recipe.seed)
+        self.network = UNet(self.spec).to(team.device, memory_format=memory_layout(self.spec))  # type: ignore[call-overload]
+        self.optimizer = _make_optimizer(self.network, self.recipe)
+        self.digest = dataset.digest()
+        self.step, self.best, self.best_epoch = 0, -math.inf, 0
+        self.history: list[dict[str, Any]] = []
+        if state is None:
+            self.steps = self._count_steps()
+            self._save()
+        else:
+            self._restore(state, resume)
+        self.trained = team.wrap(self.network)
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The network as it is, with all that is known of it."""
+        return Checkpoint(
+            spec=self.spec,
+            weights={name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()},
+            normalization=self.normalization,
+            classes=self.dataset.classes,
+            recipe=self.recipe.to_json(),
+            split=self.split.to_json(),
+            provenance={
+                "seed": self.recipe.seed,
+                "step": self.step,
+                "epoch": len(self.history),
+                "validation": self.history[-1] if self.history else {},
+                "data": {"path": str(self.dataset.root), "sha256": self.digest},
+                "seen": self._seen,
+                **self.environment,
+            },
+        )
+
+    @property
+    def _seen(self) -> dict[str, list[str]]:
+        """Digests of the images that training and the choice of the epoch have seen."""
+        if not hasattr(self, "_fingerprints"):
+            roles = {"train": self.split.train, "validation": self.split.validation}
+            self._fingerprints = {role: fingerprint(self.dataset, names) for role, names in roles.items()}
+        return self._fingerprints
+
+    def epochs(self, on_step: OnStep | None) -> Iterator[Epoch]:
+        """Train epoch by epoch from where the run stands."""
+        while self.step < self.steps and not self._out_of_patience():
+            started = time.perf_counter()
+            loss = self._train_epoch(on_step)
+            epoch = self._validate(loss, started)
+            self._save()
+            yield epoch
+
+    def _train_epoch(self, on_step: OnStep | None) -> float:
+        """The steps of one epoch; returns their mean loss."""
+        last = min(self.steps, (self.step // self.patches.epoch_steps + 1) * self.patches.epoch_steps)
+        total, count = 0.0, last - self.step
+        for step, batch in self._batches(self.step, last):
+            loss = self._take_step(self.trained, self.optimizer, step, batch)
+            self.step = step + 1
+            total += loss
+            if on_step and self.team.leads:
+                on_step(Progress(self.step, self.steps, loss))
+        mean = self.team.mean(total / count)
+        if not math.isfinite(mean):
+            raise RecipeError(
+                f"the loss became {mean} by step {self.step}; it must stay finite: use a smaller learning_rate than "
+                f"{self.recipe.learning_rate:g}, or --precision float32"
+            )
+        return mean
+
+    def _batches(self, first: int, last: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+        """The batches of some steps; the next one is made while the last is used."""
+        share = self.team.share(self.recipe.batch)
+        with ThreadPoolExecutor(1) as maker:
+            coming = maker.submit(self.patches.batch, first, share)
+            for step in range(first, last):
+                batch = coming.result()
+                if step + 1 < last:
+                    coming = maker.submit(self.patches.batch, step + 1, share)
+                yield step, batch
+
+    def _take_step(
+        self, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, batch: tuple[Tensor, Tensor]
+    ) -> float:
+        """One step of the optimizer; returns the loss."""
+        images, labels = (part.to(self.team.device, non_blocking=True) for part in batch)
+        torch.manual_seed((self.recipe.seed * 1_000_003 + step) * self.team.size + self.team.rank)  # dropout
+        network.train()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, step, self.steps)
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.team.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            scores = network(images.contiguous(memory_format=memory_layout(self.spec)))
+        loss = compute_loss(class_scores(scores), labels, self.recipe)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.recipe.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), self.recipe.clip)
+        optimizer.step()
+        return float(loss.detach())
+
+    def _validate(self, loss: float, started: float) -> Epoch:
+        """Score the whole validation images, note the epoch, and keep the network if it is the best so far."""
+        number = len(self.history) + 1
+        scores = self._score() if self.team.leads else None
+        value = self.team.agree(_figure_of_merit(scores) if scores else 0.0)
+        best = value > self.best
+        if best:
+            self.best, self.best_epoch = value, number
+        epoch = Epoch(
+            epoch=number,
+            step=self.step,
+            loss=loss,
+            dice=scores.dice if scores else None,
+            pixel_error=scores.pixel_error if scores else None,
+            classes={each.name: each.dice for each in scores.classes} if scores else {},
+            best=best,
+            seconds=time.perf_counter() - started,
+            warnings=_never_predicted(scores, number) if scores else (),
+        )
+        self.history.append(asdict(epoch))
+        if best and self.team.leads:
+            self.checkpoint.save(self.out)
+        return epoch
+
+    def _score(self) -> Scores:
+        segmenter = Segmenter(self.checkpoint, Tiling(precision=self.recipe.precision))
+        items = [self.dataset.item(name) for name in self.split.validation]
+        return score_items(segmenter, self.dataset.classes, self.dataset, items)
+
+    def _out_of_patience(self) -> bool:
+        waited = len(self.history) - self.best_epoch
+        return self.recipe.patience > 0 and bool(self.history) and waited >= self.recipe.patience
+
+    def _save(self) -> None:
+        """Write the history, then the state: it is the state that counts."""
+        if not self.team.leads:
+            return
+        write_text(self.out / HISTORY, "".join(json.dumps(line) + "\n" for line in self.history))
+        facts = {
+            "step": self.step,
+            "steps": self.steps,
+            "best": self.best if math.isfinite(self.best) else None,
+            "best_epoch": self.best_epoch,
+            "history": self.history,
+            "recipe": self.recipe.to_json(),
+            "spec": self.spec.to_json(),
+            "data": self.digest,
+            "environment": self.environment,
+        }
+        save_state(self.out, State(gather(self.network, self.optimizer), facts))
+
+    def _restore(self, state: State, resume: Resume) -> None:
+        """Stand where the state stands, if this is still the same run."""
+        if state.facts["data"] != self.digest:
+            raise CheckpointError(f"{self.dataset.root} has changed since {self.out} began; restore it or train anew")
+        drift = [key for key, value in self.environment.items() if state.facts["environment"].get(key) != value]
+        if drift and resume == "exactly":
+            then, now = state.facts["environment"].get(drift[0]), self.environment[drift[0]]
+            raise CheckpointError(
+                f"{self.out} was begun with {drift[0]} {then} and this is {now}, so its weights would differ from an "
+                "uninterrupted run's; restore the former or say --allow-drift"
+            )
+        scatter(state.tensors, self.network, self.optimizer)
+        self.step, self.steps = state.facts["step"], state.facts["steps"]
+        best = state.facts["best"]
+        self.best, self.best_epoch = -math.inf if best is None else best, state.facts["best_epoch"]
+        self.history = list(state.facts["history"])
+        if self.step and not (self.out / "checkpoint.json").exists():
+            raise CheckpointError(f"{self.out} has lost its checkpoint.json; restore it or train anew")
+
+    def _count_steps(self) -> int:
+        """All steps of the run; `minutes` are turned into steps here, once."""
+        if self.recipe.minutes is None:
+            return self.recipe.epochs * self.patches.epoch_steps
+        self.steps = TIMED_STEPS
+        network = deepcopy(self.network)
+        optimizer = _make_optimizer(network, self.recipe)
+        seconds = []
+        for step, batch in self._batches(0, TIMED_STEPS):
+            started = time.perf_counter()
+            self._take_step(network, optimizer, step, batch)
+            self.patches.batch(step, self.team.share(self.recipe.batch))
+            seconds.append(time.perf_counter() - started)
+        started = time.perf_counter()
+        if self.team.leads:
+            self._score()
+        per_step = sorted(seconds)[len(seconds) // 2] + (time.perf_counter() - started) / self.patches.epoch_steps
+        return int(self.team.agree(max(1, round(60 * self.recipe.minutes / per_step))))
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The step size of a step: a linear warm-up, then constant or down to zero along a cosine.
+
+    Args:
+        recipe: Peak, schedule and warm-up.
+        step: Steps done before.
+        steps: Steps in all.
+
+    Returns:
+        The learning rate.
+
+    Source:
+        Loshchilov & Hutter 2017 (SGDR), equation 5, one period.
+
+    Example:
+        >>> [learning_rate(Recipe(warmup=2), step, 10) for step in (0, 1, 10)]
+        [0.0005, 0.001, 0.0]
+    """
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    if recipe.schedule == "constant":
+        return recipe.learning_rate * warm
+    done = min(1.0, max(0.0, (step + 1 - recipe.warmup) / max(1, steps - recipe.warmup)))
+    return recipe.learning_rate * warm * (1 + math.cos(math.pi * done)) / 2
+
+
+def _default_spec(dataset: Dataset) -> UNetSpec:
+    """The default network for a dataset."""
+    return UNetSpec.preset("default", ndim=dataset.ndim, image_channels=dataset.channels, classes=len(dataset.classes))
+
+
+def _check_classes(spec: UNetSpec, dataset: Dataset) -> None:
+    found = (spec.ndim, spec.image_channels, max(2, spec.classes))
+    needed = (dataset.ndim, dataset.channels, len(dataset.classes))
+    if found != needed:
+        raise DataError(
+            f"the network is {found[0]}D for {found[1]} channels and {found[2]} classes, {dataset.root} holds "
+            f"{needed[0]}D images of {needed[1]} channels and {needed[2]} classes; change the network to match"
+        )
+
+
+def _stored(state: State, recipe: Recipe, spec: UNetSpec | None) -> tuple[Recipe, UNetSpec]:
+    """The recipe and network that the run was begun with, if no others are asked for."""
+    stored, network = Recipe.from_json(state.facts["recipe"]), UNetSpec.from_json(state.facts["spec"])
+    plain, asked, kept = Recipe().to_json(), recipe.to_json(), stored.to_json()
+    for name, value in asked.items():
+        if value not in (plain[name], kept[name]):
+            raise CheckpointError(
+                f"the run was begun with {name} {kept[name]}, and {value} came; drop it or train anew"
+            )
+    if spec is not None and spec != network:
+        raise CheckpointError("the run was begun with another network than came; drop its options or train anew")
+    return stored, network
+
+
+def _choose_normalization(dataset: Dataset, split: Split, recipe: Recipe) -> Normalization:
+    if recipe.normalization == "image":
+        return Normalization("image")
+    items = [dataset.item(name) for name in split.train]
+    statistics = [measure(dataset.read_image(item), str(item.image)) for item in items]
+    if recipe.normalization == "range":
+        return span(statistics)
+    return choose(statistics) if recipe.normalization == "auto" else pool(statistics)
+
+
+def _make_optimizer(network: UNet, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
+        )
+    return torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
+
+
+def _environment(team: Team) -> dict[str, Any]:
+    """What the exact weights depend on besides recipe and data."""
+    return {
+        "versions": record_versions(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if team.device.type == "cuda" else "cpu",
+        "processes": team.size,
+    }
+
+
+def _figure_of_merit(scores: Scores) -> float:
+    """What the best epoch has the most of: Dice, or right pixels where there is no foreground at all."""
+    if scores.dice is not None:
+        return scores.dice
+    return -1.0 if scores.pixel_error is None else -scores.pixel_error
+
+
+def _never_predicted(scores: Scores, epoch: int) -> tuple[str, ...]:
+    """From the second epoch on, the classes that the validation images have and the network never gives."""
+    missing = [each.name for each in scores.classes if each.n and each.precision is None and not each.false_alarms]
+    if epoch < 2 or not missing:
+        return ()
+    return (
+        f"{', '.join(missing)}: not predicted in any validation image by epoch {epoch}; if this stays, raise the "
+        "learning rate, the share of foreground patches or the class weight",
+    )

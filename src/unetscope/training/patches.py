@@ -1,0 +1,171 @@
+"""Which patches a step sees: images in random order, places by class, augmented; knows datasets, not networks.
+
+All randomness comes from (seed, epoch) and (seed, step, position in the batch), so that a step's patches depend on
+nothing that happened before it: a resumed run sees what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil, prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unetscope.data.dataset import Dataset
+from unetscope.data.normalization import Affine, Normalization
+from unetscope.model.geometry import fitting_shape, margin
+from unetscope.model.spec import UNetSpec
+from unetscope.training.augmentation import Patch, change_intensities, make_field, sample_image, sample_labels
+from unetscope.training.recipe import Recipe
+
+LARGEST_PATCH = {2: 256, 3: 64}
+MOST_STEPS = 250  # per epoch, so that large images are validated now and then
+PLACES = 4096  # remembered per class and image
+CACHE_BYTES = 2**31
+ORDER, PLACE = 1, 2  # streams of randomness
+
+
+@dataclass(frozen=True)
+class Example:
+    """An annotated image ready to cut patches from.
+
+    Attributes:
+        image: (channels, [z,] y, x) as stored.
+        labels: ([z,] y, x) class indices.
+        affine: Its normalization.
+        places: For every foreground class that is there, some of its positions (count, axes).
+    """
+
+    image: NDArray[np.generic]
+    labels: NDArray[np.generic]
+    affine: Affine
+    places: tuple[NDArray[np.intp], ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes, bytes."""
+        return self.image.nbytes + self.labels.nbytes
+
+
+class Patches:
+    """The patches of a training run.
+
+    Args:
+        dataset: Annotated images.
+        names: The images to train on.
+        spec: The network.
+        recipe: Size, number and augmentation of the patches.
+        normalization: What the network shall see.
+    """
+
+    def __init__(
+        self, dataset: Dataset, names: Sequence[str], spec: UNetSpec, recipe: Recipe, normalization: Normalization
+    ) -> None:
+        self.dataset, self.names, self.spec = dataset, tuple(names), spec
+        self.recipe, self.normalization = recipe, normalization
+        self._cache: dict[str, Example] = {}
+        self._cached_bytes = 0
+        self._order: tuple[int, NDArray[np.intp]] = (-1, np.zeros(0, np.intp))
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """What the network reads of a patch, pixels per axis."""
+        lost = margin(self.spec)
+        wanted = [self.recipe.patch or LARGEST_PATCH[self.spec.ndim]] * self.spec.ndim
+        if self.recipe.patch is None:
+            median = np.median(self.sizes, axis=0)
+            wanted = [min(size, ceil(usual)) for size, usual in zip(wanted, median, strict=True)]
+        return fitting_shape(self.spec, tuple(size + 2 * m for size, m in zip(wanted, lost, strict=True)))
+
+    @cached_property
+    def sizes(self) -> NDArray[np.int64]:
+        """Spatial shape of every image, (images, axes) pixels."""
+        return np.array([self.example(name).labels.shape for name in self.names])
+
+    @cached_property
+    def epoch_steps(self) -> int:
+        """Steps in which as many pixels pass as the images have."""
+        return min(MOST_STEPS, max(1, round(len(self._copies) / self.recipe.batch)))
+
+    @cached_property
+    def _copies(self) -> NDArray[np.intp]:
+        """Every image as often as patches fit into it."""
+        written = prod(n - 2 * m for n, m in zip(self.shape, margin(self.spec), strict=True))
+        counts = np.maximum(1, np.rint(np.prod(self.sizes, axis=1) / written).astype(np.intp))
+        return np.repeat(np.arange(len(self.names)), counts)
+
+    def batch(self, step: int, share: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """The patches of one step.
+
+        Args:
+            step: Steps done before.
+            share: The part of the batch to make (one process of several).
+
+        Returns:
+            Images (batch, channels, *shape) float32 and labels (batch, *written shape) int64, -1 where ignored.
+        """
+        cut = [self._cut(step, position) for position in range(self.recipe.batch)[share]]
+        images, labels = zip(*cut, strict=True)
+        return torch.stack(images), torch.stack(labels)
+
+    def _cut(self, step: int, position: int) -> tuple[Tensor, Tensor]:
+        recipe, lost = self.recipe, margin(self.spec)
+        example = self.example(self.names[self._image_at(step, position)])
+        rng = np.random.default_rng([recipe.seed, PLACE, step, position])
+        patch = Patch(self._center(example, rng), self.shape, lost)
+        field = make_field(patch, recipe, rng)
+        inner = (slice(None), *(slice(m, n - m) for m, n in zip(lost, self.shape, strict=True)))
+        image = sample_image(example.image, field, example.affine)
+        return change_intensities(image, recipe.intensity, rng), sample_labels(example.labels, field[inner])
+
+    def _image_at(self, step: int, position: int) -> int:
+        epoch, within = divmod(step, self.epoch_steps)
+        if self._order[0] != epoch:
+            rng = np.random.default_rng([self.recipe.seed, ORDER, epoch])
+            self._order = epoch, rng.permutation(self._copies)
+        order = self._order[1]
+        return int(order[(within * self.recipe.batch + position) % len(order)])
+
+    def _center(self, example: Example, rng: np.random.Generator) -> tuple[float, ...]:
+        """Anywhere or on a foreground pixel, but the patch inside of the image where it fits."""
+        centered = example.places and rng.random() < self.recipe.foreground
+        positions = example.places[rng.integers(len(example.places))] if centered else None
+        place = positions[rng.integers(len(positions))] if positions is not None else None
+        center = []
+        for axis, (length, size, lost) in enumerate(
+            zip(example.labels.shape, self.shape, margin(self.spec), strict=True)
+        ):
+            half = (size - 2 * lost - 1) / 2
+            low, high = half, length - 1 - half
+            wanted = rng.uniform(low, max(low, high)) if place is None else place[axis]
+            center.append((length - 1) / 2 if high <= low else float(np.clip(wanted, low, high)))
+        return tuple(center)
+
+    def example(self, name: str) -> Example:
+        """An annotated image; remembered while memory for it lasts."""
+        if name in self._cache:
+            return self._cache[name]
+        item = self.dataset.item(name)
+        image, labels = self.dataset.read(item)
+        example = Example(image, labels, self.normalization.affine(image, str(item.image)), _find_places(labels))
+        if self._cached_bytes + example.nbytes <= CACHE_BYTES:
+            self._cache[name] = example
+            self._cached_bytes += example.nbytes
+        return example
+
+
+def _find_places(labels: NDArray[np.generic]) -> tuple[NDArray[np.intp], ...]:
+    """Evenly spread positions of every foreground class."""
+    flat = labels.ravel()
+    found = []
+    for value in np.unique(flat):
+        if value > 0:
+            at = np.flatnonzero(flat == value)
+            at = at[:: max(1, len(at) // PLACES)]
+            found.append(np.stack(np.unravel_index(at, labels.shape), axis=1))
+    return tuple(found)
