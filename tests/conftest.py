@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # two test processes share two cores; torch's threads would wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -144,32 +144,36 @@ def _read_description(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError(
-            f"{folder} holds no {DESCRIPTION}; a run folder with one was needed: give the folder that train wrote (--out), "
-            "or finish its training with --resume"
+            f"{folder} holds no {DESCRIPTION}; a run folder was needed: give the one that train wrote (--out), or "
+            "finish its training with --resume"
         ) from error
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not readable JSON ({error}); restore the file or train again") from error
     version = content.get("format") if isinstance(content, dict) else None
     if version != FORMAT:
-        writer = (
-            content.get("provenance", {}).get("versions", {}).get("unetscope", "another version")
-            if isinstance(content, dict)
-            else "?"
-        )
+        writer = _writer(content)
         raise CheckpointError(
-            f"{path} has format {version}, written by unetscope {writer}; unetscope {__version__} reads format {FORMAT}: "
-            "use the version that wrote it or train again"
+            f"{path} has format {version}, written by unetscope {writer}; unetscope {__version__} reads format "
+            f"{FORMAT}: use the version that wrote it or train again"
         )
     assert isinstance(content, dict)
     return content
+
+
+def _writer(content: Any) -> str:
+    """The version that wrote a description, as far as it says."""
+    try:
+        return str(content["provenance"]["versions"]["unetscope"])
+    except (KeyError, TypeError):
+        return "of another version"
 
 
 def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
     try:
         if digest(path) != expected:
             raise CheckpointError(
-                f"{path} is not the file that {DESCRIPTION} describes (another digest); training was interrupted between "
-                "the two or a file was exchanged: continue with --resume or restore both"
+                f"{path} is not the file that {DESCRIPTION} describes (another digest); training was interrupted "
+                "between the two or a file was exchanged: continue with --resume or restore both"
             )
         return load_file(path)
     except (OSError, SafetensorError) as error:

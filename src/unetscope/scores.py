@@ -282,7 +282,7 @@ def _components(foreground: npt.NDArray[np.bool_]) -> Labels:
     """Number the parts connected by faces, from 1."""
     from skimage.measure import label  # here, because it takes a second to import
 
-    components: Labels = label(foreground, connectivity=1)  # type: ignore[no-untyped-call]
+    components: Labels = label(foreground, connectivity=1)
     return components
 
 

@@ -94,6 +94,7 @@ class Segmenter:
     def __init__(self, checkpoint: Checkpoint, tiling: Tiling = Tiling()) -> None:
         self.spec = checkpoint.spec
         self.normalization = checkpoint.normalization
+        self.classes = checkpoint.classes
         self.tiling = tiling
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = choose_dtype(tiling.precision)
@@ -239,8 +240,8 @@ def check_image(spec: UNetSpec, image: NDArray[np.generic], name: str) -> None:
         raise DataError(f"{name} has {image.ndim} axes {image.shape}; this network reads {axes}: give one such image")
     if image.shape[0] != spec.image_channels:
         raise DataError(
-            f"{name} has {image.shape[0]} channels; this network reads {spec.image_channels}: convert the image, or train "
-            "on images like it"
+            f"{name} has {image.shape[0]} channels; this network reads {spec.image_channels}: convert the image, or "
+            "train on images like it"
         )
     if not all(image.shape):
         raise DataError(f"{name} is empty, of shape {image.shape}; at least one pixel is needed")
@@ -256,9 +257,8 @@ def choose_dtype(precision: Precision) -> torch.dtype:
 def computes_bfloat16() -> bool:
     """Whether this machine multiplies bfloat16 matrices in hardware."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    supported: bool = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return supported
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def cast_network(network: UNet, dtype: torch.dtype) -> UNet:
@@ -283,8 +283,8 @@ def _read_shape(tile: Tile) -> tuple[int, ...]:
 
 
 def _softmax(scores: Scores) -> Scores:
-    shifted = np.exp(scores - scores.max(axis=0))
-    return shifted / shifted.sum(axis=0)
+    powers = np.exp(scores - scores.max(axis=0))
+    return np.asarray(powers / powers.sum(axis=0))
 
 
 View = tuple[tuple[int, ...], int]

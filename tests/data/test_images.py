@@ -74,7 +74,7 @@ def test_labels_survive_in_the_smallest_type(
 ) -> None:
     path = tmp_path_factory.mktemp("labels") / f"a{suffix}"
     high = int(labels.max())
-    fits = 0 <= labels.min() and high < 2**32 and (suffix != ".png" or (labels.ndim == 2 and high < 2**16))
+    fits = labels.min() >= 0 and high < 2**32 and (suffix != ".png" or (labels.ndim == 2 and high < 2**16))
     if not fits:
         with pytest.raises(OutputError):
             write_labels(path, labels)
@@ -152,12 +152,11 @@ def test_foreign_byte_order_becomes_ours(tmp_path: Path) -> None:
         (Image.fromarray(GRAY > 99), (GRAY > 99).astype(np.uint8)[None]),
         (Image.fromarray(GRAY), GRAY[None]),
         (Image.fromarray(DEEP), DEEP[None]),
-        (Image.fromarray(DEEP.astype(np.int32), mode=None), DEEP[None]),
         (Image.fromarray(COLOR), COLOR.transpose(2, 0, 1)),
         (Image.fromarray(with_alpha(COLOR, 255)), COLOR.transpose(2, 0, 1)),
         (Image.fromarray(np.dstack([GRAY, np.full_like(GRAY, 7)])), GRAY[None]),
     ],
-    ids=["1", "L", "I;16", "I", "RGB", "RGBA", "LA"],
+    ids=["1", "L", "I;16", "RGB", "RGBA", "LA"],
 )
 def test_png_modes(tmp_path: Path, stored: Image.Image, expected: np.ndarray) -> None:
     stored.save(tmp_path / "a.png")
@@ -246,7 +245,7 @@ def test_pages_of_a_plain_stack_are_z(tmp_path: Path) -> None:
 
 def test_time_series_of_volumes_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACK[None].repeat(2, 0), metadata={"axes": "TZYX"})
-    with pytest.raises(ImageError, match="axes TZYX of lengths .* each of its volumes"):
+    with pytest.raises(ImageError, match=r"axes TZYX of lengths .* each of its volumes"):
         read_image(tmp_path / "a.tif", ndim=3)
 
 
@@ -297,7 +296,7 @@ def test_axes_of_numpy_files(tmp_path: Path, shape: tuple[int, ...], ndim: int, 
         (np.zeros((6, 9), "M8[s]"), 2, "datetime64"),
         (np.zeros((6, 9), [("a", "u1")]), 2, "integers or floats"),
         (np.array([["a"]]), 2, "integers or floats"),
-        (np.array([[{}]]), 2, "cannot be read as npy .*allow_pickle=False"),
+        (np.array([[{}]]), 2, "cannot be read as npy .*Python objects"),
         (np.zeros((0, 9)), 2, "npy"),
     ],
 )

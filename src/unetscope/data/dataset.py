@@ -216,10 +216,10 @@ class Dataset:
         given = {item.group for item in self.items if item.part == "test"}
         groups = sorted({item.group for item in self.items} - given)
         drawn = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
-        count = 0 if given or len(groups) < _FEWEST_FOR_TEST else _share(test, len(groups))
+        count = 0 if given or len(groups) < _FEWEST_FOR_TEST else _share(test, len(groups), left=2)
         tested, rest = given | set(drawn[:count]), drawn[count:]
         self._check_enough(rest)
-        validated = set(rest[: _share(validation, len(rest))])
+        validated = set(rest[: _share(validation, len(rest), left=1)])
         return Split(
             train=self._names_in(set(rest) - validated),
             validation=self._names_in(validated),
@@ -254,16 +254,16 @@ class Dataset:
         if len(groups) >= 2:
             return
         count = len(self._names_in(set(groups)))
-        came = f"{count} annotated image{'s' * (count != 1)}" + (" in 1 group" if count > 1 else "")
+        came = "1 annotated image" if count == 1 else f"{count} annotated images in {len(groups)} group"
         raise DataError(
-            f"{came} came; at least 2 are needed, one to train on and one to validate on; annotate another image, or "
-            "cut a large one into two files"
+            f"{came} came; at least 2{' groups' * (count > 1)} are needed, one to train on and one to validate on; "
+            "annotate another image, or cut a large one into two files"
         )
 
 
-def _share(share: float, count: int) -> int:
-    """A share of `count` as a number: at least 1 unless the share is 0, and never all."""
-    return min(max(1, round(share * count)), count - 1) if share else 0
+def _share(share: float, count: int, left: int) -> int:
+    """A share of `count` as a number: at least 1 unless the share is 0, and at most what leaves `left`."""
+    return min(max(1, round(share * count)), count - left) if share else 0
 
 
 def _infer_labelling(items: Sequence[Item], ndim: int, declaration: Declaration) -> Labelling:

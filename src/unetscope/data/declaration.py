@@ -58,7 +58,7 @@ class Declaration:
             names = self.classes or tuple(name for name, _ in self.colors)
             table = tuple(color for _, color in self.colors)
             return Labelling(self.kind or "colors", names, self.values, table, self.ignore, reason)
-        names = self.classes or name_classes(len(self.values) or 2)
+        names = self.classes or name_classes(max(2, len(self.values)))
         if self.kind in ("mask", "instances") or self.values:
             return Labelling(self.kind or "classes", names, self.values, (), self.ignore, reason)
         if len(self.classes) > 2 or (self.kind == "classes" and self.classes):
@@ -82,7 +82,7 @@ def read_declaration(folder: Path) -> Declaration:
     if not place.is_file():
         return Declaration(place=str(place))
     try:
-        content = tomllib.loads(place.read_text(encoding="utf-8"))
+        content = tomllib.loads(place.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"{place} cannot be read as TOML ({error}); mend that place") from error
     _check(content, str(place))
@@ -121,11 +121,10 @@ def _is(value: object, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-def _all(values: object, container: type, kind: type) -> bool:
+def _all(values: Any, container: type, kind: type) -> bool:
     """Whether a list or table holds one type only."""
-    if not isinstance(values, container):
-        return False
-    return all(_is(value, kind) for value in (values.values() if isinstance(values, dict) else list(values)))  # type: ignore[call-overload]
+    members = values.values() if isinstance(values, dict) else values
+    return isinstance(values, container) and all(_is(value, kind) for value in members)
 
 
 def _are_colors(table: object) -> bool:

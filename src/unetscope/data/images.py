@@ -237,7 +237,8 @@ def _plain_numbers(path: Path, stored: Array) -> Array:
     if stored.size == 0:
         raise ImageError(f"{path} has no pixels (shape {stored.shape}), and an image was needed; export it again")
     if stored.dtype == bool:
-        return stored.view(np.uint8)
+        # Not a view or a cast: Pillow and foreign files may keep true as 255.
+        return np.where(stored, np.uint8(1), np.uint8(0))
     return stored if stored.dtype.isnative else stored.astype(stored.dtype.newbyteorder("="))
 
 
@@ -291,7 +292,7 @@ def _write_tiff(file: BinaryIO, array: Array, axes: str) -> None:
 
 def _write_png(path: Path, array: Array, axes: str) -> None:
     """Write a gray image of 8 or 16 bits or RGB of 8."""
-    pixels = array.view(np.uint8) if array.dtype == bool else array
+    pixels = array.astype(np.uint8) if array.dtype == bool else array
     if axes == "CYX" and len(pixels) in (1, 3):
         pixels = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
     depths = ("uint8",) if pixels.ndim == 3 and pixels.shape[-1] == 3 else ("uint8", "uint16")

@@ -52,7 +52,8 @@ class Labelling:
     def __post_init__(self) -> None:
         problem = _contradiction(self)
         if problem:
-            raise DataError(f"labels of kind {self.kind!r} {problem}")
+            origin = f" ({self.reason[0].lower()}{self.reason[1:].rstrip('.')})" if self.reason else ""
+            raise DataError(f"labels of kind {self.kind!r} {problem}{origin}")
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Self:
@@ -97,16 +98,15 @@ class Labelling:
             DataError: A value or color is not declared.
         """
         if self.colors:
-            return self._look_up(pack_colors(raw), [pack_color(color) for color in self.colors], name)
+            return self._look_up(pack_colors(raw), [*map(pack_color, self.colors)], name)
         if self.values:
             return self._look_up(raw, self.values, name)
         ignored = np.zeros((), bool) if self.ignore is None else raw == self.ignore
         foreground = (raw != 0) & ~ignored
         if self.kind == "mask":
             _check_one_value(raw[foreground], name)
-        return (
-            foreground.astype(np.uint8) if self.ignore is None else np.where(ignored, IGNORE, foreground).astype("i2")
-        )
+        indices: Array = foreground.astype(np.uint8)
+        return indices if self.ignore is None else np.where(ignored, np.int16(IGNORE), indices)
 
     def _look_up(self, raw: Array, values: Sequence[int], name: str) -> Array:
         """The position in `values` of every pixel."""
@@ -139,10 +139,8 @@ def _contradiction(labelling: Labelling) -> str:
         return "mix colors with values; give either [colors] or classes, values and ignore"
     if labelling.kind in ("mask", "instances") and len(classes) != 2:
         return f"have {len(classes)} classes ({', '.join(classes)}); give 2 names, background and foreground"
-    codes = [pack_color(color) for color in colors] or [
-        *values,
-        *([] if labelling.ignore is None else [labelling.ignore]),
-    ]
+    ignored = () if labelling.ignore is None else (labelling.ignore,)
+    codes = [*map(pack_color, colors), *values, *ignored]
     if len(set(codes)) < len(codes) or not all(0 <= code <= _LARGEST_VALUE for code in codes):
         return f"have the values {codes}; give whole numbers from 0 to {_LARGEST_VALUE}, each once"
     expected = labelling.kind in ("classes", "colors") or bool(values)

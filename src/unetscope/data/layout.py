@@ -125,7 +125,7 @@ def _listed(root: Path, items: tuple[Item, ...]) -> tuple[Item, ...]:
 
 def _read_list(path: Path, items: tuple[Item, ...]) -> set[str]:
     """The stems in a list, one a line."""
-    stems = {line.strip() for line in path.read_text(encoding="utf-8").splitlines()} - {""}
+    stems = {line.strip() for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()} - {""}
     unknown = sorted(stems - {item.name for item in items})
     if unknown:
         raise DataError(f"{path} lists {name_few(unknown)}, and there is no such image; give stems, one a line")

@@ -55,7 +55,7 @@ def survey(raw: Array, name: str, ndim: int) -> Survey:
     is_color = raw.ndim > ndim
     flat = (pack_colors(raw) if is_color else raw).ravel()
     if flat.max() < 2**16:
-        counts = np.bincount(flat)
+        counts = np.bincount(flat.astype(np.intp, copy=False))
         values = np.flatnonzero(counts)
         counts = counts[values]
     else:

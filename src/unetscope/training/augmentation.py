@@ -54,7 +54,7 @@ def make_field(patch: Patch, recipe: Recipe, rng: np.random.Generator) -> Tensor
         interpolation); the 3D analogue interpolates a 3x3x3 grid along each axis.
 
     Example:
-        >>> still = Recipe(flips=False, rotation=0, scaling=1, elastic=0)
+        >>> still = Recipe(flip=0, rotation=0, scaling=1, elastic=0)
         >>> make_field(Patch((1.5, 1.5), (4, 4), (0, 0)), still, np.random.default_rng(0))[:, 0, 3].tolist()
         [0.0, 3.0]
     """
@@ -77,9 +77,9 @@ def linear_part(ndim: int, recipe: Recipe, rng: np.random.Generator) -> NDArray[
         turn[[first, second], [first, second]] = np.cos(angle)
         turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
         matrix = matrix @ turn
-    flip = rng.choice([-1.0, 1.0], ndim) if recipe.flips else np.ones(ndim)
+    flip = np.where(rng.random(ndim) < recipe.flip, -1.0, 1.0)
     scale = np.exp(rng.uniform(-1, 1) * np.log(recipe.scaling))
-    return (matrix * flip * scale).astype(np.float32)
+    return np.asarray(matrix * flip * scale, np.float32)
 
 
 def elastic_displacement(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> Tensor:

@@ -36,7 +36,7 @@ class Recipe:
         dice: Weight of the Dice loss.
         class_weights: Weight of each class in the cross-entropy, background first; all 1 if None.
         foreground: Share of patches centered on a foreground pixel.
-        flips: Whether patches are flipped.
+        flip: Probability that an axis is flipped.
         rotation: Largest angle, degrees; 180 in 2D and 30 in 3D if None.
         scaling: Largest change of size, as a factor.
         elastic: Standard deviation of the displacements on a 3x3(x3) grid, pixels.
@@ -71,7 +71,7 @@ class Recipe:
     dice: float = 1.0
     class_weights: tuple[float, ...] | None = None
     foreground: float = 0.5
-    flips: bool = True
+    flip: float = 0.5
     rotation: float | None = None
     scaling: float = 1.25
     elastic: float = 10.0
@@ -135,8 +135,8 @@ class Recipe:
 _RANGES = (
     ("seed", 0, 2**31), ("epochs", 1, 1e6), ("minutes", 0.01, 1e6), ("batch", 1, 4096), ("patch", 1, 1e5),
     ("learning_rate", 0, 100), ("momentum", 0, 0.9999), ("weight_decay", 0, 10), ("warmup", 0, 1e6), ("clip", 0, 1e9),
-    ("cross_entropy", 0, 1e6), ("dice", 0, 1e6), ("foreground", 0, 1), ("rotation", 0, 180), ("scaling", 1, 4),
-    ("elastic", 0, 1000), ("intensity", 0, 1), ("validation", 0, 0.9), ("test", 0, 0.9), ("patience", 0, 1e6),
+    ("cross_entropy", 0, 1e6), ("dice", 0, 1e6), ("foreground", 0, 1), ("flip", 0, 1), ("rotation", 0, 180),
+    ("scaling", 1, 4), ("elastic", 0, 1000), ("intensity", 0, 1), ("validation", 0, 0.9), ("test", 0, 0.9), ("patience", 0, 1e6),
 )  # fmt: skip
 
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType({

@@ -1,0 +1,1 @@
+"""Estimators of information; they know samples, not networks."""

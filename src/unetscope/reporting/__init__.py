@@ -1,0 +1,1 @@
+"""Results drawn for people; draws what was measured and measures nothing."""
