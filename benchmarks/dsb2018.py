@@ -30,9 +30,9 @@ from unetscope.training.recipe import Recipe
 
 SIZE = 128
 PUBLISHED = Recipe(
-    epochs=50, batch=16, patch=SIZE, elastic=0, rotation=0, scaling=1, intensity=0, normalization="range"
+    epochs=50, batch=16, patch=SIZE, elastic=0, flip=0.5, rotation=0, scaling=1, intensity=0, normalization="range"
 )
-NATIVE = Recipe(epochs=50)
+NATIVE = Recipe(epochs=6)
 
 
 def main() -> None:
@@ -65,14 +65,14 @@ def run_protocol(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 def run_seed(name: str, dataset: Dataset, spec: UNetSpec, recipe: Recipe, seed: int, work: Path) -> dict[str, Any]:
     """Train (or continue) one seed and score its test images."""
-    out = work / f"{name}-{seed}"
+    out = work / run_name(name, spec, seed)
     settings = Recipe.from_json({**recipe.to_json(), "seed": seed})
     print(f"{name}, seed {seed}: {out}", flush=True)
     checkpoint = train(dataset, out, spec, settings, resume="exactly", on_epoch=print_epoch)
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     scores = evaluate(checkpoint, dataset)
     exact = evaluate(checkpoint, dataset, tiling=Tiling(precision="float32"))
-    duplicates = find_duplicates(checkpoint, dataset, work / f"{name}-{seed}-similarity.npy")
+    duplicates = find_duplicates(checkpoint, dataset, work / f"similarity-{name}-{seed}.npy")
     return {
         "seed": seed,
         "dice": scores.dice,
@@ -85,6 +85,11 @@ def run_seed(name: str, dataset: Dataset, spec: UNetSpec, recipe: Recipe, seed: 
         "epoch_seconds": statistics.median(line["seconds"] for line in history),
         "best_epoch": checkpoint.provenance["epoch"],
     }
+
+
+def run_name(protocol: str, spec: UNetSpec, seed: int) -> str:
+    """Folder of a run."""
+    return f"{protocol}-{'-'.join(map(str, spec.level_widths))}-{seed}"
 
 
 def print_epoch(epoch: Epoch, checkpoint: Checkpoint) -> None:

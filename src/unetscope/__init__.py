@@ -1,5 +1,71 @@
-"""unetscope: train a U-Net on a few annotated images and see how information flows through it."""
+"""unetscope: train a U-Net on a few annotated images and see how information flows through it.
+
+Five nouns and the verbs that turn one into another:
+
+    >>> sorted(__all__)
+    ['Checkpoint', 'Dataset', 'Profile', 'Recipe', 'Scores', 'Tiling', 'UNet', 'UNetSpec', 'evaluate', 'profile',
+     'segment', 'train']
+
+Names are imported when they are first used, so that the command line answers before torch is loaded.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from unetscope.checkpoint import Checkpoint
+    from unetscope.data.dataset import Dataset
+    from unetscope.evaluation import evaluate
+    from unetscope.information.profile import Profile, profile
+    from unetscope.model.spec import UNetSpec
+    from unetscope.model.unet import UNet
+    from unetscope.scores import Scores
+    from unetscope.segmentation import Tiling, segment
+    from unetscope.training.loop import train
+    from unetscope.training.recipe import Recipe
+
+_HOMES = {
+    "Checkpoint": "checkpoint",
+    "Dataset": "data.dataset",
+    "Profile": "information.profile",
+    "Recipe": "training.recipe",
+    "Scores": "scores",
+    "Tiling": "segmentation",
+    "UNet": "model.unet",
+    "UNetSpec": "model.spec",
+    "evaluate": "evaluation",
+    "profile": "information.profile",
+    "segment": "segmentation",
+    "train": "training.loop",
+}
+
+__all__ = [
+    "Checkpoint",
+    "Dataset",
+    "Profile",
+    "Recipe",
+    "Scores",
+    "Tiling",
+    "UNet",
+    "UNetSpec",
+    "evaluate",
+    "profile",
+    "segment",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its home."""
+    if name in _HOMES:
+        return getattr(import_module(f"unetscope.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'unetscope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -1,4 +1,4 @@
-"""A profile is what its estimators say of the captured activations, says when it says nothing, and survives its file."""
+"""A profile is what its estimators say of the activations, says when it says nothing, and survives its file."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from skimage.transform import resize
 Array = np.ndarray[Any, np.dtype[Any]]
 
 THUMBNAIL = 64
-NEAR_DUPLICATE = 0.9
-"""Correlation from which two images are called near-duplicates."""
+NEAR_DUPLICATE = 0.5
+"""Correlation from which two images are taken for near-duplicates: low, so that rather too many are left out."""
 
 
 def correlate_images(images: Sequence[Array], references: Sequence[Array]) -> np.ndarray[Any, np.dtype[np.float64]]:

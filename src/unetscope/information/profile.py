@@ -334,5 +334,5 @@ def is_saturated(bounds: Bounds, count: int) -> bool:
 
 
 def _fails_control(label: LabelInformation, shuffled: ShuffledInformation) -> bool:
-    """Whether some shuffle reaches the value with the true labels, to within 0.05 bits or two standard deviations."""
+    """Whether a shuffle reaches the true labels' value, or their mean is within 0.05 bits or 2 standard deviations."""
     return label.published <= max(shuffled.highest, shuffled.mean + max(NEAR_BITS, 2 * shuffled.spread))

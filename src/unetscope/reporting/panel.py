@@ -88,7 +88,7 @@ def draw_panel(axes: Axes, wiring: Wiring, layout: Layout, panel: Panel, scale: 
         scale: How large.
     """
     width, height = scale.size(layout)
-    axes.set(xlim=(0, width), ylim=(-height, 0))
+    axes.set(xlim=(0, width), ylim=(-height, 0), xticks=(), yticks=())
     axes.set_axis_off()
     axes.set_title(panel.title, fontsize=9 if scale.named else 7.5, color=INK, loc="left")
     _draw_connections(axes, wiring, layout, scale)

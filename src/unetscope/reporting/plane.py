@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from unetscope.information.profile import Estimate, Profile
 from unetscope.reporting.figures import styled
-from unetscope.reporting.panel import COLORS, INK, LINE
+from unetscope.reporting.panel import COLORS, INK, LINE, shorten
 
 SIZE = (4.8, 3.9)  # inches
+LONGEST_RUN = 42  # characters that fit
 
 
 def draw_plane(profile: Profile, run: str = "") -> Figure:
@@ -30,7 +31,7 @@ def draw_plane(profile: Profile, run: str = "") -> Figure:
     with styled():
         figure = Figure(figsize=SIZE, layout="constrained", facecolor="white")
         axes = figure.add_subplot()
-        axes.set_title(run, fontsize=9, color=INK, loc="left")
+        axes.set_title(shorten(run, LONGEST_RUN), fontsize=9, color=INK, loc="left")
         _draw_ceilings(axes, profile)
         _draw_layers(axes, profile)
         axes.set(xlabel="I(X;M), bits", ylabel="I(M;Y), bits")

@@ -17,14 +17,15 @@ from matplotlib.patches import Rectangle
 
 from unetscope.information.profile import Profile
 from unetscope.reporting.figures import save_figure, styled
+from unetscope.reporting.panel import COLORS, HATCH, INK, LARGE, LINE, SMALL, Panel, Scale, draw_panel, shorten
 from unetscope.reporting.placement import Layout, place_layers
-from unetscope.reporting.panel import COLORS, HATCH, INK, LARGE, LINE, SMALL, Panel, Scale, draw_panel
 from unetscope.reporting.plane import draw_plane
 
 BORDER, BETWEEN = 0.15, 0.25  # inches, as all lengths here
 HEADING, PANEL_TITLE, COLOR_BAR, CAPTION = 0.55, 0.28, 0.46, 0.45
 NARROWEST, LOWEST = 5.2, 0.9  # of what holds text
 CHARACTERS_PER_INCH = 16.5  # of running text
+LONGEST_RUN = 70  # characters that fit the narrowest page
 ROLES = {"profile": "validation ", "train": "training ", "all": ""}
 KEY = (
     "A hatched number says nothing: I(X;M) is at its ceiling, so that it only tells that the images differ, or I(M;Y) "
@@ -177,7 +178,9 @@ class Page:
 def _write_heading(page: Page, profile: Profile, run: str) -> None:
     settings, codes = profile.settings, profile.codes
     size = " \u00d7 ".join(map(str, profile.shape))
-    page.write(BORDER, BORDER, f"Information flow in {run or name_network(profile)}", 11, bold=True)
+    page.write(
+        BORDER, BORDER, f"Information flow in {shorten(run or name_network(profile), LONGEST_RUN)}", 11, bold=True
+    )
     page.write(
         BORDER,
         BORDER + 0.26,
@@ -207,6 +210,7 @@ def _draw_key(page: Page) -> None:
     """What hatching means, and which numbers are shown."""
     left, top = page.quarters[0] + (page.half + BETWEEN) / 2, page.small_top
     axes = page.add_axes(left, top + 0.02, 0.31, 0.21)
+    axes.set(xticks=(), yticks=())
     axes.set_axis_off()
     axes.add_patch(Rectangle((0, 0), 1, 1, facecolor="#dddddd", edgecolor=INK, linewidth=0.6, hatch=HATCH))
     page.write(left + 0.4, top, fill(KEY, int((page.halves[1] - left - 0.5) * CHARACTERS_PER_INCH)), 7.5)
