@@ -13,7 +13,6 @@ import statistics
 from pathlib import Path
 
 from dsb2018 import NATIVE, print_epoch, run_name
-
 from unetscope.checkpoint import record_versions
 from unetscope.data.dataset import Dataset
 from unetscope.model.cost import count_cost, count_parameters

@@ -108,9 +108,7 @@ def print_table(name: str, spec: UNetSpec, rows: list[dict[str, Any]]) -> None:
         f"\n{name}: widths {'-'.join(map(str, spec.level_widths))}, {count_parameters(spec):,} parameters, "
         f"{cost.multiply_adds / 1e6:.0f} M multiply-adds at {SIZE}x{SIZE}"
     )
-    print(
-        "| seed | test Dice | of images s.e. | float32 | IoU | without near-duplicates (left out) | s per epoch | best epoch |"
-    )
+    print("| seed | test Dice | s.e. | float32 | IoU | less near-duplicates (left out) | s per epoch | best epoch |")
     print("|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(

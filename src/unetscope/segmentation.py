@@ -31,7 +31,7 @@ Scores = NDArray[np.floating]
 
 TILE_BYTES = 2**29
 LARGEST_TILE = {2: 2048, 3: 256}
-WORKSPACE = 2  # measured: convolutions hold about as much again as the outputs alive
+WORKSPACE = {torch.bfloat16: 2, torch.float32: 3, torch.float64: 3}  # memory used per byte of outputs alive, measured
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Segmenter:
     def _tile_bytes(self, shape: tuple[int, ...]) -> int:
         """Memory that one tile of this input shape takes."""
         itemsize = torch.finfo(self.dtype).bits // 8
-        outputs = count_cost(self.spec, shape).peak_activations * itemsize * WORKSPACE
+        outputs = count_cost(self.spec, shape).peak_activations * itemsize * WORKSPACE[self.dtype]
         return outputs + prod(shape) * 4 * (self.spec.image_channels + max(2, self.spec.classes))
 
 
