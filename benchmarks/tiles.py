@@ -20,7 +20,7 @@ from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset
 from unetscope.segmentation import Segmenter, Tiling
 
-TILES = (16, 50, 128, 500, 1000)
+TILES = (32, 50, 128, 500, 1000)
 EDGE = 3
 GRID, SIDE = 4, 384
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unetscope import __version__
 from unetscope.data.normalization import Normalization
-from unetscope.errors import CheckpointError, SpecError
-from unetscope.files import digest, replacing, write_json
+from unetscope.errors import CheckpointError, DataError, SpecError
+from unetscope.files import digest, write_bytes, write_json
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, load_weights
 
@@ -85,15 +85,14 @@ class Checkpoint:
             OutputError: The folder cannot be written.
         """
         folder = Path(folder)
-        with replacing(folder / WEIGHTS) as temporary:
-            save_file({name: tensor.detach().contiguous() for name, tensor in self.weights.items()}, temporary)
-            weights_digest = digest(temporary)
+        # In memory first: a full disk is then an error of the file system, not one of safetensors.
+        write_bytes(folder / WEIGHTS, save({name: tensor.contiguous() for name, tensor in self.weights.items()}))
         write_json(
             folder / DESCRIPTION,
             {
                 "format": FORMAT,
                 "spec": self.spec.to_json(),
-                "weights": {"file": WEIGHTS, "sha256": weights_digest},
+                "weights": {"file": WEIGHTS, "sha256": digest(folder / WEIGHTS)},
                 "normalization": self.normalization.to_json(),
                 "classes": list(self.classes),
                 "recipe": dict(self.recipe),
@@ -121,7 +120,7 @@ class Checkpoint:
                 split={role: tuple(names) for role, names in content["split"].items()},
                 provenance=content["provenance"],
             )
-        except (KeyError, TypeError, SpecError, AttributeError) as error:
+        except (KeyError, TypeError, SpecError, DataError, AttributeError) as error:
             raise CheckpointError(
                 f"{folder / DESCRIPTION} is incomplete or altered ({error}); restore the file or train again"
             ) from error
@@ -147,7 +146,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
             f"{folder} holds no {DESCRIPTION}; a run folder was needed: give the one that train wrote (--out), or "
             "finish its training with --resume"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable JSON ({error}); restore the file or train again") from error
     version = content.get("format") if isinstance(content, dict) else None
     if version != FORMAT:

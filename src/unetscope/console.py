@@ -6,18 +6,31 @@ Everything goes to standard error; standard output is for machine-readable resul
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+if TYPE_CHECKING:
+    from unetscope.scores import Scores
+    from unetscope.training.loop import Epoch, Plan
+    from unetscope.training.loop import Progress as TrainingProgress
+
 SILENCE_SECONDS = 15.0
+ESTIMATE_AFTER = 10  # steps
+SCHEMES = {
+    "image": "every image by its own mean and spread",
+    "dataset": "all images by the mean and spread of the training images",
+    "range": "all images by one range of intensities",
+}
 console = Console(stderr=True, highlight=False)
 
 
@@ -41,9 +54,25 @@ def fail(text: str) -> None:
     console.print(f"[red]error:[/red] {escape(text)}", soft_wrap=True)
 
 
+def fail_by_fault() -> None:
+    """What the user cannot mend: where it happened, for us."""
+    console.print(escape(traceback.format_exc().rstrip()), soft_wrap=True)
+    fail(
+        "this is a fault of unetscope and not yours; please report the lines above, with the command and what "
+        "`unetscope --version` says, to its developers"
+    )
+
+
 def print_json(content: Any) -> None:
     """A machine-readable result on standard output."""
     sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def abandon_output() -> None:
+    """Stop writing to a standard output that nobody reads any more; Python would complain at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -89,6 +118,78 @@ def show_progress(title: str, total: int | None = None) -> Iterator[Bar]:
         yield Bar(title, total, progress)
 
 
+def show_plan(plan: Plan) -> None:
+    """What a training run has decided, one line each."""
+    split, widths = plan.split, "-".join(map(str, plan.spec.level_widths))
+    say(
+        f"roles: {len(split.train)} images to train on, {len(split.validation)} to validate and profile with, "
+        f"{len(split.test)} to test"
+    )
+    if not split.test:
+        warn(
+            "no image is left for the test, so that only validation scores, which are optimistic, will be known; "
+            "annotate some more images, or evaluate on another dataset"
+        )
+    say(f"normalization: {SCHEMES[plan.normalization.scheme]}")
+    say(f"network: widths {widths}, {plan.parameters:,} parameters, in {plan.precision} on the {plan.device}")
+    say(
+        f"steps: {format_count(plan.batch, 'patch')} of {'x'.join(map(str, plan.patch))} pixels each, "
+        f"{plan.epoch_steps} of them an epoch"
+    )
+
+
+class TrainingBar:
+    """Tells how a training run goes on: what it decided, how long it may take, its steps.
+
+    Args:
+        bar: Where steps are shown.
+    """
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar, self._first, self._began = bar, 0, 0.0
+
+    def update(self, now: TrainingProgress) -> None:
+        """Show how far the run is."""
+        if now.loss is None:
+            self._first, self._began = now.step, time.monotonic()
+            show_plan(now.plan)
+            if now.step:
+                say(f"going on after step {now.step} of {now.steps}")
+        elif now.step == self._first + ESTIMATE_AFTER:
+            seconds = (time.monotonic() - self._began) / ESTIMATE_AFTER * (now.steps - now.step)
+            say(f"time: about {format_seconds(seconds)} for the {now.steps - now.step} steps left, besides validation")
+        self._bar.update(now.step, now.steps, "" if now.loss is None else f"loss {now.loss:.3f}")
+
+
+def show_epoch(epoch: Epoch) -> None:
+    """One line an epoch."""
+    mark = " (best)" if epoch.best else ""
+    say(
+        f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  validation Dice {format_number(epoch.dice, 4)}"
+        f"  {epoch.seconds:.1f} s{mark}"
+    )
+    for warning in epoch.warnings:
+        warn(warning)
+
+
+def show_scores(scores: Scores) -> None:
+    """Scores by class and the means."""
+    rows = [
+        (
+            each.name,
+            *map(format_number, (each.dice, each.iou, each.precision, each.recall)),
+            str(each.n),
+            str(each.false_alarms),
+        )
+        for each in scores.classes
+    ]
+    print_table(("class", "Dice", "IoU", "precision", "recall", "images with it", "false alarms"), rows)
+    say(
+        f"{format_count(len(scores.images), 'image')}: mean Dice {format_number(scores.dice, 4)}, "
+        f"pixel error {format_number(scores.pixel_error, 4)}, adapted Rand error {format_number(scores.rand_error, 4)}"
+    )
+
+
 def format_number(value: float | None, digits: int = 3) -> str:
     """A score, or a dash where it is not defined.
 
@@ -97,6 +198,19 @@ def format_number(value: float | None, digits: int = 3) -> str:
         ('0.988', '-')
     """
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def format_count(count: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> format_count(1, "tile"), format_count(12000, "tile")
+        ('1 tile', '12,000 tiles')
+        >>> format_count(8, "patch")
+        '8 patches'
+    """
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{count:,} {noun}{plural if count != 1 else ''}"
 
 
 def format_bytes(count: float) -> str:

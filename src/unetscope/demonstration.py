@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from unetscope import console
 from unetscope.checkpoint import Checkpoint
@@ -13,10 +14,9 @@ from unetscope.data.inspection import inspect
 from unetscope.data.scenes import write_dataset
 from unetscope.errors import OutputError
 from unetscope.evaluation import evaluate, select
-from unetscope.file_segmentation import segment_file
-from unetscope.files import write_json, write_text
-from unetscope.information.profile import profile
-from unetscope.model.cost import count_parameters
+from unetscope.file_segmentation import open_job, run_job
+from unetscope.files import check_writable, write_json, write_text
+from unetscope.information.profile import ProfileSettings, profile
 from unetscope.reporting.sheet import Row, draw_sheet
 from unetscope.reporting.uplot import save_figures
 from unetscope.scores import Scores
@@ -25,10 +25,13 @@ from unetscope.training.loop import Epoch, train
 from unetscope.training.recipe import Recipe
 
 MARK = "made-by-unetscope-demo"
+WRITTEN = ("data", "run", "segmented", "scores.json", "profile.json", "segmentations.png")
 PICTURED = 4
+EPOCHS_TOLD = 5  # one epoch of so many is told
+PROFILED = ProfileSettings(role="all")  # a profile needs more images than validate here
 
 
-def demonstrate(out: Path, scene: str, epochs: int) -> None:
+def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
     """Simulate, check, train, evaluate, segment, profile and draw.
 
     Args:
@@ -36,75 +39,67 @@ def demonstrate(out: Path, scene: str, epochs: int) -> None:
         scene: What to simulate.
         epochs: How long to train.
 
+    Returns:
+        Plain values: the folder, the test Dice, the verdict on the profile, seconds.
+
     Raises:
-        OutputError: The folder holds something that no demo wrote.
+        RecipeError: The number of epochs is out of range.
+        OutputError: The folder holds something that no demo wrote, or cannot be written.
     """
     started = time.perf_counter()
+    recipe = Recipe(epochs=epochs, batch=4)
     _clear(out)
     console.head("1. Images with exact labels, simulated")
     write_dataset(out / "data", scene)
     dataset = Dataset.open(out / "data")
-    for line in inspect(dataset).lines():
+    for line in inspect(dataset).contents():
         console.say(line)
     console.head("2. A U-Net, trained on them")
-    checkpoint = _train(dataset, out / "run", epochs)
+    checkpoint = _train(dataset, out / "run", recipe)
     console.head("3. Its scores on test images, which training never saw")
-    scores = _score(checkpoint, dataset, out)
+    scores = evaluate(checkpoint, dataset)
+    write_json(out / "scores.json", scores.to_json())
+    console.show_scores(scores)
+    console.say(f"scores: {out / 'scores.json'}")
     console.head("4. Test images segmented, from the worst to the best")
     _picture(checkpoint, dataset, scores, out)
     console.head("5. What every layer knows of image and label, by the published estimator, with its controls")
-    with console.show_progress("profiling") as bar:
-        profiled = profile(checkpoint, dataset, on_step=bar.update)
-    profiled.save(out / "profile.json")
-    console.say(profiled.verdict)
-    for path in save_figures(profiled, out):
-        console.say(f"picture: {path}")
-    console.say(f"\ndone in {console.format_seconds(time.perf_counter() - started)}; everything is in {out}")
+    verdict = _profile(checkpoint, dataset, out)
+    seconds = time.perf_counter() - started
+    console.say(f"\ndone in {console.format_seconds(seconds)}; everything is in {out}")
+    return {"folder": str(out), "dice": scores.dice, "verdict": verdict, "seconds": round(seconds, 3)}
 
 
 def _clear(out: Path) -> None:
-    """Make room, but never in a folder that is somebody else's."""
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARK).exists():
-            raise OutputError(f"{out} holds files that no demo wrote; choose another folder with --out")
-        shutil.rmtree(out)
-    write_text(out / MARK, "This folder is replaced by every `unetscope demo`.\n")
+    """Make room by removing what an earlier demo wrote, and never anything else."""
+    check_writable(out / MARK)
+    if out.exists() and any(out.iterdir()) and not (out / MARK).exists():
+        raise OutputError(f"{out} holds files that no demo wrote; choose another folder with --out")
+    for name in WRITTEN:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        (out / name).unlink(missing_ok=True)
+    write_text(out / MARK, f"Every `unetscope demo --out` here replaces {', '.join(WRITTEN)}.\n")
 
 
-def _train(dataset: Dataset, run: Path, epochs: int) -> Checkpoint:
+def _train(dataset: Dataset, run: Path, recipe: Recipe) -> Checkpoint:
     def show(epoch: Epoch, _: Checkpoint) -> None:
-        if epoch.epoch % 5 == 0 or epoch.epoch == 1:
-            dice = console.format_number(epoch.dice)
-            console.say(f"  epoch {epoch.epoch} of {epochs}: validation Dice {dice}, {epoch.seconds:.1f} s an epoch")
-        for warning in epoch.warnings:
-            console.warn(warning)
+        if epoch.epoch % EPOCHS_TOLD in (0, 1) or epoch.warnings:
+            console.show_epoch(epoch)
 
-    recipe = Recipe(epochs=epochs, batch=4)
     with console.show_progress("training") as bar:
         checkpoint = train(
-            dataset, run, recipe=recipe, on_epoch=show, on_step=lambda now: bar.update(now.step, now.steps)
+            dataset, run, recipe=recipe, on_epoch=show, on_step=console.TrainingBar(bar).update
         )
-    widths = "-".join(map(str, checkpoint.spec.level_widths))
-    console.say(f"widths {widths}, {count_parameters(checkpoint.spec):,} parameters; run folder {run}")
+    console.say(f"run folder: {run}")
     return checkpoint
-
-
-def _score(checkpoint: Checkpoint, dataset: Dataset, out: Path) -> Scores:
-    scores = evaluate(checkpoint, dataset)
-    write_json(out / "scores.json", scores.to_json())
-    for each in scores.classes:
-        console.say(f"{each.name}: Dice {console.format_number(each.dice)}, IoU {console.format_number(each.iou)}")
-    console.say(
-        f"{len(scores.images)} images, adapted Rand error {console.format_number(scores.rand_error)}; {out / 'scores.json'}"
-    )
-    return scores
 
 
 def _picture(checkpoint: Checkpoint, dataset: Dataset, scores: Scores, out: Path) -> None:
     """Label images of all test images, and a sheet of some from the worst to the best."""
     segmenter = Segmenter(checkpoint)
     for item in select(checkpoint, dataset, "test"):
-        segment_file(segmenter, item.image, out / "segmented", False, lambda _: None)
+        run_job(segmenter, open_job(segmenter, item.image), out / "segmented")
     ordered = sorted(scores.images, key=lambda each: each.dice or 0.0)
     chosen = [ordered[round(k * (len(ordered) - 1) / (PICTURED - 1))] for k in range(min(PICTURED, len(ordered)))]
     rows = []
@@ -116,3 +111,15 @@ def _picture(checkpoint: Checkpoint, dataset: Dataset, scores: Scores, out: Path
     draw_sheet(rows, out / "segmentations.png")
     console.say(f"label images: {out / 'segmented'}")
     console.say(f"picture: {out / 'segmentations.png'}")
+
+
+def _profile(checkpoint: Checkpoint, dataset: Dataset, out: Path) -> str:
+    """Profile and draw; returns the verdict."""
+    with console.show_progress("profiling") as bar:
+        profiled = profile(checkpoint, dataset, PROFILED, bar.update)
+    profiled.save(out / "profile.json")
+    console.say(profiled.verdict)
+    console.say(f"profile: {out / 'profile.json'}")
+    for path in save_figures(profiled, out):
+        console.say(f"picture: {path}")
+    return profiled.verdict

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,90 +14,163 @@ import numpy as np
 
 from unetscope.data.images import SUFFIXES, read_image, saved_suffix, write_image, write_labels
 from unetscope.errors import DataError, OutputError
-from unetscope.segmentation import Segmenter
+from unetscope.segmentation import Plan, Segmenter, check_image
 
-PROBABILITIES = "-probabilities.tif"
+PROBABILITIES = "-probabilities"
+PROBABILITY_BYTES = 4  # each, in float32
+
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def find_images(paths: Iterable[Path], out: Path) -> list[Path]:
+@dataclass(frozen=True)
+class Job:
+    """One image file, opened and planned.
+
+    Attributes:
+        source: The file.
+        image: (channels, [z,] y, x) as the network reads it; memory-mapped where the file holds plain numbers.
+        plan: The tiles.
+        probabilities: Whether the class probabilities are wanted too.
+        peak_bytes: Estimated memory at the most: the tiles, the labels, and the image and the probabilities where they
+            are held as a whole.
+    """
+
+    source: Path
+    image: Array
+    plan: Plan
+    probabilities: bool
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """What became of one image file.
+
+    Attributes:
+        image: The file.
+        labels: Its label image: class indices in the smallest unsigned type.
+        probabilities: (classes, [z,] y, x), float32, where they were wanted.
+        shares: Share of every class.
+        tiles: Tiles that it took.
+        seconds: Time that it took.
+    """
+
+    image: Path
+    labels: Path
+    probabilities: Path | None
+    shares: dict[str, float]
+    tiles: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
+
+
+def find_images(paths: Iterable[Path], out: Path, probabilities: bool = False) -> list[Path]:
     """The image files among files and folders.
 
     Args:
-        paths: Files, or folders whose image files are taken.
-        out: Where the label images will go.
+        paths: Files, or folders whose image files are taken; a file that is named twice is taken once.
+        out: Where the results will go.
+        probabilities: Whether probabilities will be among them.
 
     Returns:
         The files, in order.
 
     Raises:
-        DataError: A path does not exist, nothing was given, or two images have one stem.
-        OutputError: A label image would overwrite an image.
+        DataError: A path does not exist, nothing was given, or results of two images would have one name.
+        OutputError: The results would lie among the images.
     """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = sorted(each for each in path.iterdir() if each.suffix.lower() in SUFFIXES and each.name[0] != ".")
-            if not inside:
-                raise DataError(f"{path} holds no images; files ending in {', '.join(SUFFIXES)} are read")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise DataError(f"{path} does not exist; give image files or folders of them")
-    if not found:
-        raise DataError("no image came; give image files or folders of them after the run folder")
-    stems: dict[str, Path] = {}
-    for path in found:
-        if path.stem in stems:
-            raise DataError(f"{stems[path.stem]} and {path} would have the same label image; segment them separately")
-        stems[path.stem] = path
-        if path.parent.resolve() == out.resolve():
-            raise OutputError(f"{out} holds the image {path.name}, which is never overwritten; choose another --out")
+    found = list({file.resolve(): file for path in paths for file in _files_in(path)}.values())
+    taken: dict[str, Path] = {}
+    for file in found:
+        if out.resolve() in (file.parent.resolve(), file.resolve().parent):
+            raise OutputError(f"{out} holds the image {file.name}, which is never overwritten; choose another --out")
+        for stem in (file.stem, f"{file.stem}{PROBABILITIES}")[: 1 + probabilities]:
+            if stem in taken:
+                raise DataError(f"{taken[stem]} and {file} would have results of one name; segment them into two folders")
+            taken[stem] = file
     return found
 
 
-def segment_file(
-    segmenter: Segmenter, source: Path, out: Path, probabilities: bool, say: Callable[[str], None]
-) -> dict[str, Any]:
+def _files_in(path: Path) -> list[Path]:
+    """The file itself, or the images in a folder."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{path} does not exist; give image files or folders of them")
+    inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    if not inside:
+        raise DataError(f"{path} holds no images; files ending in {', '.join(SUFFIXES)} are read")
+    return inside
+
+
+def open_job(segmenter: Segmenter, source: Path, probabilities: bool = False) -> Job:
+    """Open one image file and plan its segmentation.
+
+    Args:
+        segmenter: The network.
+        source: Image file; a gray one is repeated for a network that reads colors.
+        probabilities: Whether the class probabilities are wanted too.
+
+    Returns:
+        The job; its memory is an estimate.
+
+    Raises:
+        DataError: The image cannot be read or is not for this network.
+    """
+    image = read_image(source, segmenter.spec.ndim)
+    held = 0 if isinstance(image, np.memmap) else image.nbytes
+    if len(image) == 1 < segmenter.spec.image_channels:
+        image = np.broadcast_to(image, (segmenter.spec.image_channels, *image.shape[1:]))
+    check_image(segmenter.spec, image, str(source))
+    plan = segmenter.plan(image.shape[1:])
+    if probabilities:
+        held += prod(image.shape[1:]) * len(segmenter.classes) * PROBABILITY_BYTES
+    return Job(source, image, plan, probabilities, plan.peak_bytes + held)
+
+
+def run_job(
+    segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, int], None] | None = None
+) -> Segmented:
     """Segment one image file.
 
     Args:
         segmenter: The network.
-        source: Image file.
-        out: Folder for `<stem>.<ending of the image>` with class indices.
-        probabilities: Whether to write `<stem>-probabilities.tif` (classes, [z,] y, x) too.
-        say: Told before work starts what memory it will take.
+        job: The opened file.
+        out: Folder for `<stem>.<ending of the image>` and `<stem>-probabilities.tif`.
+        on_tile: Called with tiles done and tiles in all.
 
     Returns:
-        Plain values: the files, the share of every class, tiles, seconds.
+        What was written where.
 
     Raises:
-        DataError: The image cannot be read or is not for this network.
+        DataError: The image holds a value that is not finite.
         OutputError: The result cannot be written.
     """
-    started = time.perf_counter()
-    image = read_image(source, segmenter.spec.ndim)
-    if len(image) == 1 < segmenter.spec.image_channels:
-        image = np.broadcast_to(image, (segmenter.spec.image_channels, *image.shape[1:]))
-    shape = image.shape[1:]
-    plan = segmenter.plan(shape)
-    size = "x".join(map(str, plan.size))
-    say(f"{source}: {len(plan.tiles)} tiles of {size}, about {plan.peak_bytes / 2**20:.0f} MiB at the peak")
-    if not plan.seamless:
-        say("warning: instance norm looks at the whole tile, so the result depends on the tile size; --whole does not")
-    count = max(2, segmenter.spec.classes)
-    filled = np.zeros((count, *shape), np.float32) if probabilities else None
-    labels = segmenter.labels_and_probabilities(image, str(source), filled)
-    target = out / f"{source.stem}{saved_suffix(source)}"
+    started, done = time.perf_counter(), itertools.count(1)
+    tiles = len(job.plan.tiles)
+    shape = (len(segmenter.classes), *job.image.shape[1:])
+    filled = np.empty(shape, np.float32) if job.probabilities else None
+    report = (lambda: on_tile(next(done), tiles)) if on_tile else None
+    labels = segmenter.labels_and_probabilities(job.image, str(job.source), filled, report)
+    target = out / f"{job.source.stem}{saved_suffix(job.source)}"
     write_labels(target, labels)
+    beside = out / f"{job.source.stem}{PROBABILITIES}.tif"
     if filled is not None:
-        write_image(out / f"{source.stem}{PROBABILITIES}", filled)
-    counts = np.bincount(labels.ravel(), minlength=count)
-    return {
-        "image": str(source),
-        "labels": str(target),
-        "probabilities": str(out / f"{source.stem}{PROBABILITIES}") if probabilities else None,
-        "shares": {name: n / labels.size for name, n in zip(segmenter.classes, counts.tolist(), strict=True)},
-        "tiles": len(plan.tiles),
-        "seconds": round(time.perf_counter() - started, 3),
-    }
+        write_image(beside, filled)
+    return Segmented(
+        image=job.source,
+        labels=target,
+        probabilities=None if filled is None else beside,
+        shares=_shares(labels, segmenter.classes),
+        tiles=tiles,
+        seconds=round(time.perf_counter() - started, 3),
+    )
+
+
+def _shares(labels: Array, classes: tuple[str, ...]) -> dict[str, float]:
+    """The share of every class."""
+    counts = np.bincount(labels.ravel(), minlength=len(classes)).tolist()
+    return {name: count / labels.size for name, count in zip(classes, counts, strict=True)}

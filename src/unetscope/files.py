@@ -42,6 +42,23 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path) -> None:
+    """Find out before long work whether its result could be written; nothing is created.
+
+    Args:
+        path: The file to write.
+
+    Raises:
+        OutputError: It is a folder, or no folder for it can be written to.
+    """
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not there.is_dir():
+        what = f"{path} is a folder" if path.is_dir() else f"{there} is a file and not a folder"
+        raise OutputError(f"{path} cannot be written because {what}; choose another name")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{path} cannot be written because {there} is read-only; choose another folder")
+
+
 def _flush_to_disk(path: Path) -> None:
     """Make sure that the bytes are there before the name is (a power cut must not leave an empty file)."""
     with path.open("rb+") as file:

@@ -6,7 +6,7 @@ tile size is a matter of memory and speed alone. The exception is instance norm,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -156,12 +156,18 @@ class Segmenter:
         return self.labels_and_probabilities(image, name, None)
 
     def labels_and_probabilities(
-        self, image: NDArray[np.generic], name: str, probabilities: NDArray[np.floating] | None
+        self,
+        image: NDArray[np.generic],
+        name: str,
+        probabilities: NDArray[np.floating] | None,
+        on_tile: Callable[[], None] | None = None,
     ) -> NDArray[np.unsignedinteger]:
         """As `labels`, and fills `probabilities` (classes, [z,] y, x) where given (a memory-mapped file, say)."""
         result = np.zeros(image.shape[1:], _label_dtype(self.spec))
         for box, scores in self.scores(image, name):
             result[box] = scores.argmax(axis=0)
+            if on_tile:
+                on_tile()
             if probabilities is not None:
                 probabilities[(slice(None), *box)] = scores if self.tiling.average else _softmax(scores)
         return result

@@ -51,18 +51,21 @@ class Inspection:
 
     def lines(self) -> list[str]:
         """The same in words."""
+        roles = ", ".join(f"{count} {role}" for role, count in self.roles.items())
+        return [*self.contents(), f"roles with seed 0: {roles}", f"normalization: by {self.normalization}"]
+
+    def contents(self) -> list[str]:
+        """Images, labels and classes in words."""
         small, large = ("x".join(map(str, shape)) for shape in (self.smallest, self.largest))
         size = small if small == large else f"{small} to {large}"
-        types = ", ".join(f"{count} of {name}" for name, count in self.types.items())
+        types = ", ".join(f"{count} of type {name}" for name, count in self.types.items())
         shares = ", ".join(f"{name} {100 * share:.1f} %" for name, share in self.shares.items())
         lacking = [f"{name} in {count}" for name, count in self.without.items() if count]
-        roles = ", ".join(f"{count} {role}" for role, count in self.roles.items())
+        channels = "1 channel" if self.channels == 1 else f"{self.channels} channels"
         return [
-            f"{self.images} annotated {self.ndim}D images, {size} pixels, {self.channels} channels, {types}",
+            f"{self.images} annotated {self.ndim}D images, {size} pixels, {channels}, {types}",
             f"labels: {self.labels}",
             f"classes: {shares}" + (f"; missing: {', '.join(lacking)} images" if lacking else ""),
-            f"roles with seed 0: {roles}",
-            f"normalization: by {self.normalization}",
         ]
 
 
@@ -100,8 +103,13 @@ def inspect(dataset: Dataset, on_image: Callable[[int, int], None] | None = None
         types=dict(types),
         smallest=tuple(np.min(shapes, axis=0).tolist()),
         largest=tuple(np.max(shapes, axis=0).tolist()),
-        labels=f"{dataset.labelling.kind} ({dataset.labelling.reason})",
+        labels=f"{dataset.labelling.kind} ({_as_aside(dataset.labelling.reason)})",
         shares=dict(zip(dataset.classes, (total / max(1, total.sum())).tolist(), strict=True)),
         without=dict(zip(dataset.classes, (counts == 0).sum(axis=0).tolist(), strict=True)),
         normalization={"image": "each image", "dataset": "the training images together"}[choose(statistics).scheme],
     )
+
+
+def _as_aside(sentence: str) -> str:
+    """A sentence as it stands in brackets."""
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

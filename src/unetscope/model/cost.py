@@ -133,7 +133,8 @@ def _peak(spec: UNetSpec, shapes: Mapping[str, tuple[int, ...]]) -> int:
     peak = 0
     for layer in spec.wiring.layers:
         sources = spec.sources(layer)
-        joined = sum(alive[source] for source in sources) if len(sources) > 1 else 0
+        pixels = min(prod(shapes[source]) for source in sources)
+        joined = spec.in_width(layer) * pixels if len(sources) > 1 else 0
         alive[layer] = spec.width(layer) * prod(shapes[layer])
         peak = max(peak, sum(alive.values()) + joined)
         for source in sources:

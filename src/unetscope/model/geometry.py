@@ -54,7 +54,10 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Interpolate:
-    """Linear interpolation, corners not aligned: output i reads the two inputs around (i + 1/2) / scale - 1/2."""
+    """Linear interpolation, corners not aligned: output i reads the inputs around (i + 1/2) / scale - 1/2.
+
+    These are two, or the one that the output sits on where the scale is odd.
+    """
 
     scale: int
 
@@ -64,10 +67,8 @@ class Interpolate:
 
     def reads(self, start: int, stop: int) -> Interval:
         """The inputs that the outputs from `start` to `stop` read."""
-        return self._left(start), self._left(stop - 1) + 2
-
-    def _left(self, index: int) -> int:
-        return (2 * index + 1 - self.scale) // (2 * self.scale)
+        one = 2 * self.scale  # an input, in halves of an output
+        return (2 * start + 1 - self.scale) // one, -(-(2 * stop - 1 - self.scale) // one) + 1
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _lost_going_up(spec: UNetSpec, factor: int) -> int:
 def smallest_size(spec: UNetSpec) -> tuple[int, ...]:
     """The smallest size per axis that the network accepts; the others are whole strides larger.
 
-    Instance norm cannot standardize a single pixel, so it needs two at the bottleneck.
+    Instance norm cannot standardize a single pixel, so with it every layer keeps two along each axis.
 
     Example:
         >>> smallest_size(UNetSpec.preset("ronneberger2015"))
@@ -189,14 +190,19 @@ def smallest_size(spec: UNetSpec) -> tuple[int, ...]:
 
 def _smallest(spec: UNetSpec, axis: int) -> int:
     convolved = 0 if spec.padded else spec.convolutions * (KERNEL - 1)
-    needed = 1  # pixels that must be left where the decoder leaves a level
+    needed = least = _least(spec)  # pixels that must be left where the decoder leaves a level
     for level in range(spec.depth):
         factor = spec.level_strides[level][axis]
-        needed = max(1, -(-(needed + convolved + _lost_going_up(spec, factor)) // factor))
-    size = max(needed, 2 if spec.norm == "instance" else 1) + convolved
+        needed = max(least, -(-(needed + convolved + _lost_going_up(spec, factor)) // factor))
+    size = needed + convolved
     for level in reversed(range(spec.depth)):
         size = size * spec.level_strides[level][axis] + convolved
     return size
+
+
+def _least(spec: UNetSpec) -> int:
+    """Pixels that every layer must put out."""
+    return 2 if spec.norm == "instance" else 1
 
 
 def fitting_shape(spec: UNetSpec, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -262,7 +268,8 @@ def _complaint(spec: UNetSpec, axis: int, size: int) -> str:
                 f"which must be a positive multiple of {factor}"
             )
         size //= factor
-    return "leaves nothing to return, which must be at least one pixel at every level"
+    least = _least(spec)
+    return f"leaves too little where a level ends, which must be at least {least} pixel{'s' * (least > 1)}"
 
 
 def layer_shapes(spec: UNetSpec, shape: tuple[int, ...]) -> Mapping[str, tuple[int, ...]]:

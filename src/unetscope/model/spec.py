@@ -86,8 +86,10 @@ class UNetSpec:
         for name, choices in (("norm", Norm), ("activation", Activation), ("down", Down), ("up", Up)):
             if getattr(self, name) not in get_args(choices):
                 raise SpecError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(get_args(choices))}")
-        if not 0 <= self.dropout < 1:
-            raise SpecError(f"dropout is {self.dropout}; it is a probability; use a number from 0 to below 1")
+        for name in ("slope", "dropout"):
+            _check_fraction(name, getattr(self, name))
+        if not isinstance(self.padded, bool):
+            raise SpecError(f"padded is {self.padded!r}; use True or False")
         object.__setattr__(self, "skips", _checked_skips(self.skips, self.depth))
         object.__setattr__(self, "strides", _checked_strides(self.strides, self.depth, self.ndim))
         object.__setattr__(self, "widths", _checked_widths(self.widths, tuple(self._names())))
@@ -120,7 +122,9 @@ class UNetSpec:
         """
         if not widths:
             raise SpecError("no widths came; give one per level, the bottleneck last, such as 16, 32, 64")
-        names = _layer_names(len(widths) - 1, rest.get("convolutions", 2), rest.get("down", "max"))
+        convolutions = rest.get("convolutions", 2)
+        _check_integer("convolutions", convolutions, 1)
+        names = _layer_names(len(widths) - 1, convolutions, rest.get("down", "max"))
         return cls(
             widths={name: widths[_width_level(name, len(widths) - 1)] for name in names}, depth=len(widths) - 1, **rest
         )
@@ -295,10 +299,16 @@ def _check_integer(name: str, value: object, minimum: int) -> None:
         raise SpecError(f"{name} is {value!r}; use a whole number of at least {minimum}")
 
 
+def _check_fraction(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise SpecError(f"{name} is {value!r}; use a number from 0 to below 1")
+
+
 def _checked_skips(skips: Sequence[int] | None, depth: int) -> tuple[int, ...]:
     chosen = tuple(range(depth)) if skips is None else tuple(sorted(set(skips)))
     if outside := [level for level in chosen if level not in range(depth)]:
-        raise SpecError(f"skip at level {outside[0]} of a U-Net of depth {depth}; use levels 0 to {depth - 1}")
+        known = f"levels 0 to {depth - 1}" if depth else "none"
+        raise SpecError(f"skip at level {outside[0]} of a U-Net of depth {depth}; use {known}")
     return chosen
 
 

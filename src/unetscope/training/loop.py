@@ -24,6 +24,7 @@ from unetscope.data.normalization import Normalization, choose, measure, pool, s
 from unetscope.errors import CheckpointError, DataError, RecipeError
 from unetscope.evaluation import fingerprint, score_items
 from unetscope.files import write_text
+from unetscope.model.cost import count_parameters
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
 from unetscope.scores import Scores
@@ -68,18 +69,47 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """What a run decided before its first step.
+
+    Attributes:
+        spec: The network.
+        parameters: Of the network.
+        split: Names of the images by role.
+        normalization: What is done to intensities.
+        patch: What the network reads of a patch, pixels per axis.
+        batch: Patches per step.
+        epoch_steps: Steps per epoch.
+        precision: Type to compute in.
+        device: Where.
+    """
+
+    spec: UNetSpec
+    parameters: int
+    split: Split
+    normalization: Normalization
+    patch: tuple[int, ...]
+    batch: int
+    epoch_steps: int
+    precision: str
+    device: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """How far training is.
 
     Attributes:
         step: Steps done.
         steps: Steps in all.
-        loss: Loss of the last step.
+        loss: Loss of the last step; None before the first.
+        plan: What was decided before.
     """
 
     step: int
     steps: int
-    loss: float
+    loss: float | None
+    plan: Plan
 
 
 OnStep = Callable[[Progress], None]
@@ -104,7 +134,7 @@ def train(
         recipe: How to train; the defaults if None.
         resume: "never" refuses a folder that holds a run; "exactly" continues it and ends with the weights of an
             uninterrupted run; "drifting" continues it with other versions, devices or threads too.
-        on_step: Called after every step.
+        on_step: Called before the first step and after every one.
         on_epoch: Called after every epoch with what it brought and the network as it is.
 
     Returns:
@@ -121,6 +151,7 @@ def train(
         for epoch in run.epochs(on_step):
             if on_epoch and team.leads:
                 on_epoch(epoch, run.checkpoint)
+        team.wait()  # the first process may still be writing
         return Checkpoint.load(out)
 
 
@@ -133,12 +164,16 @@ class _Run:
         state = None if resume == "never" else load_state(out)
         if resume == "never" and any((out / name).exists() for name in ("last", "checkpoint.json")):
             raise CheckpointError(f"{out} already holds a run; continue it with --resume or choose another folder")
+        if state is None and (out / "checkpoint.json").exists():
+            raise CheckpointError(f"{out} holds a network but not the state to go on from; choose another folder")
         self.dataset, self.out, self.team = dataset, out, team
         if state is None:
             self.recipe, self.spec = recipe, spec or _default_spec(dataset)
         else:
             self.recipe, self.spec = _stored(state, recipe, spec)
         _check_classes(self.spec, dataset)
+        _check_weights(self.recipe, dataset)
+        team.share(self.recipe.batch)
         self.environment = _environment(team)
         self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
         self.normalization = _choose_normalization(dataset, self.split, self.recipe)
@@ -152,10 +187,26 @@ class _Run:
         self.history: list[dict[str, Any]] = []
         if state is None:
             self.steps = self._count_steps()
+            team.wait()  # until the others have looked into the folder
             self._save()
         else:
             self._restore(state, resume)
         self.trained = team.wrap(self.network)
+
+    @property
+    def plan(self) -> Plan:
+        """What was decided before the first step."""
+        return Plan(
+            spec=self.spec,
+            parameters=count_parameters(self.spec),
+            split=self.split,
+            normalization=self.normalization,
+            patch=self.patches.shape,
+            batch=self.recipe.batch,
+            epoch_steps=self.patches.epoch_steps,
+            precision=str(self.dtype).removeprefix("torch."),
+            device=self.team.device.type,
+        )
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -188,6 +239,7 @@ class _Run:
 
     def epochs(self, on_step: OnStep | None) -> Iterator[Epoch]:
         """Train epoch by epoch from where the run stands."""
+        self._report(on_step, None)
         while self.step < self.steps and not self._out_of_patience():
             started = time.perf_counter()
             loss = self._train_epoch(on_step)
@@ -203,8 +255,7 @@ class _Run:
             loss = self._take_step(self.trained, self.optimizer, step, batch)
             self.step = step + 1
             total += loss
-            if on_step and self.team.leads:
-                on_step(Progress(self.step, self.steps, loss))
+            self._report(on_step, loss)
         mean = self.team.mean(total / count)
         if not math.isfinite(mean):
             raise RecipeError(
@@ -212,6 +263,10 @@ class _Run:
                 f"{self.recipe.learning_rate:g}, or --precision float32"
             )
         return mean
+
+    def _report(self, on_step: OnStep | None, loss: float | None) -> None:
+        if on_step and self.team.leads:
+            on_step(Progress(self.step, self.steps, loss, self.plan))
 
     def _batches(self, first: int, last: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
         """The batches of some steps; the next one is made while the last is used."""
@@ -371,6 +426,12 @@ def _check_classes(spec: UNetSpec, dataset: Dataset) -> None:
             f"the network is {found[0]}D for {found[1]} channels and {found[2]} classes, {dataset.root} holds "
             f"{needed[0]}D images of {needed[1]} channels and {needed[2]} classes; change the network to match"
         )
+
+
+def _check_weights(recipe: Recipe, dataset: Dataset) -> None:
+    weights, classes = recipe.class_weights, dataset.classes
+    if weights is not None and len(weights) != len(classes):
+        raise RecipeError(f"{len(weights)} class_weights came; give {len(classes)}, for {', '.join(classes)}")
 
 
 def _stored(state: State, recipe: Recipe, spec: UNetSpec | None) -> tuple[Recipe, UNetSpec]:

@@ -132,7 +132,7 @@ class Patches:
         return int(order[(within * self.recipe.batch + position) % len(order)])
 
     def _center(self, example: Example, rng: np.random.Generator) -> tuple[float, ...]:
-        """Anywhere or on a foreground pixel, but the patch inside of the image where it fits."""
+        """Anywhere or near a foreground pixel: on whole pixels, and the patch inside of the image where it fits."""
         centered = example.places and rng.random() < self.recipe.foreground
         positions = example.places[rng.integers(len(example.places))] if centered else None
         place = positions[rng.integers(len(positions))] if positions is not None else None
@@ -143,7 +143,8 @@ class Patches:
             half = (size - 2 * lost - 1) / 2
             low, high = half, length - 1 - half
             wanted = rng.uniform(low, max(low, high)) if place is None else place[axis]
-            center.append((length - 1) / 2 if high <= low else float(np.clip(wanted, low, high)))
+            inside = np.clip(wanted, low, high) if low < high else (length - 1) / 2
+            center.append(float(np.rint(inside - half) + half))
         return tuple(center)
 
     def example(self, name: str) -> Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
@@ -24,7 +25,7 @@ class Recipe:
         epochs: Passes over as many pixels as the training images have (at most 250 steps each).
         minutes: Train about this long instead: the first steps are timed and fix a number of steps.
         batch: Patches per step.
-        patch: Pixels per axis of a patch; by the images (at most 256 in 2D, 64 in 3D) if None.
+        patch: Pixels per axis of a patch; by the images (at most 256 in 2D, 64 in 3D) if not given.
         optimizer: "adamw" or "sgd" (with `momentum`).
         learning_rate: Largest step size, after the warm-up.
         momentum: Of "sgd".
@@ -34,10 +35,10 @@ class Recipe:
         clip: Largest norm of the gradient; 0 for any.
         cross_entropy: Weight of the cross-entropy.
         dice: Weight of the Dice loss.
-        class_weights: Weight of each class in the cross-entropy, background first; all 1 if None.
+        class_weights: Weight of each class in the cross-entropy, background first; all 1 if not given.
         foreground: Share of patches centered on a foreground pixel.
         flip: Probability that an axis is flipped.
-        rotation: Largest angle, degrees; 180 in 2D and 30 in 3D if None.
+        rotation: Largest angle, degrees; 180 in 2D and 30 in 3D if not given.
         scaling: Largest change of size, as a factor.
         elastic: Standard deviation of the displacements on a 3x3(x3) grid, pixels.
         intensity: Probability of each of noise, blur, brightness, contrast and gamma.
@@ -85,9 +86,11 @@ class Recipe:
     def __post_init__(self) -> None:
         """Refuse settings out of range."""
         for name, low, high in _RANGES:
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise RecipeError(f"{name} is {value}; use a number from {low:g} to {high:g}")
+            value, whole = getattr(self, name), name in _WHOLE
+            if value is None and name in _OPTIONAL:
+                continue
+            if not isinstance(value, Integral if whole else Real) or not low <= float(value) <= high:
+                raise RecipeError(f"{name} is {value}; use a {'whole ' * whole}number from {low:g} to {high:g}")
         for name, choices in (
             ("optimizer", Optimizer),
             ("schedule", Schedule),
@@ -96,6 +99,8 @@ class Recipe:
         ):
             if getattr(self, name) not in get_args(choices):
                 raise RecipeError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(get_args(choices))}")
+        if any(not 0 <= weight < float("inf") for weight in self.class_weights or ()):
+            raise RecipeError(f"class_weights are {self.class_weights}; use numbers from 0, one for each class")
         if self.cross_entropy + self.dice <= 0:
             raise RecipeError("cross_entropy and dice are both 0; give at least one of the losses some weight")
 
@@ -136,8 +141,11 @@ _RANGES = (
     ("seed", 0, 2**31), ("epochs", 1, 1e6), ("minutes", 0.01, 1e6), ("batch", 1, 4096), ("patch", 1, 1e5),
     ("learning_rate", 0, 100), ("momentum", 0, 0.9999), ("weight_decay", 0, 10), ("warmup", 0, 1e6), ("clip", 0, 1e9),
     ("cross_entropy", 0, 1e6), ("dice", 0, 1e6), ("foreground", 0, 1), ("flip", 0, 1), ("rotation", 0, 180),
-    ("scaling", 1, 4), ("elastic", 0, 1000), ("intensity", 0, 1), ("validation", 0, 0.9), ("test", 0, 0.9), ("patience", 0, 1e6),
+    ("scaling", 1, 4), ("elastic", 0, 1000), ("intensity", 0, 1), ("validation", 0, 0.9), ("test", 0, 0.9),
+    ("patience", 0, 1e6),
 )  # fmt: skip
+_WHOLE = ("seed", "epochs", "batch", "patch", "warmup", "patience")
+_OPTIONAL = ("minutes", "patch", "rotation")
 
 RECIPES: Mapping[str, Mapping[str, Any]] = MappingProxyType({
     "default": {},

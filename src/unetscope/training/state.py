@@ -91,5 +91,5 @@ def scatter(tensors: Mapping[str, Tensor], network: torch.nn.Module, optimizer: 
         if name.startswith("optimizer."):
             number, key = name.removeprefix("optimizer.").split(".")
             parameter = parameters[int(number)]
-            like = tensor.clone() if tensor.ndim == 0 else torch.empty_like(parameter).copy_(tensor)
+            like = torch.empty_like(parameter).copy_(tensor) if tensor.ndim else tensor.to(parameter.device, copy=True)
             optimizer.state[parameter][key] = like

@@ -55,6 +55,11 @@ class Team:
         distributed.broadcast(shared, src=0)
         return float(shared.item())
 
+    def wait(self) -> None:
+        """Go on when all processes have come this far."""
+        if self.size > 1:
+            distributed.barrier()
+
     def mean(self, number: float) -> float:
         """The mean of the processes' numbers, for all."""
         if self.size == 1:
