@@ -6,33 +6,41 @@ commands that need it.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from unetscope import __version__, console
-from unetscope.errors import DataError, OutputError, UnetscopeError
+from unetscope.errors import CheckpointError, DataError, RecipeError, UnetscopeError
+from unetscope.files import check_writable
 from unetscope.training.recipe import Precision, Recipe
 
 if TYPE_CHECKING:
     from unetscope.data.dataset import Dataset
     from unetscope.model.spec import UNetSpec
-    from unetscope.scores import Scores
     from unetscope.segmentation import Tiling
-    from unetscope.training.loop import Epoch
+
+STOPPED, UNREAD = 130, 141  # what shells say of programs that an interrupt or a closed pipe ended
+
+
+def show_default(value: object) -> str | None:
+    """What help says of a default: nothing of what is off or left to the program."""
+    return None if value is None or value is False else str(value)
+
 
 app = App(
     name="unetscope",
-    help="Train a U-Net on a few annotated images and see how information flows through it.",
-    version=__version__,
-    default_parameter=Parameter(negative=()),
-)
+    help="""Train a U-Net on a few annotated images and see how information flows through it.
 
-Flat = Parameter(name="*")
+    See it all with `unetscope demo`, or go the way with your own images: check, train, evaluate, segment; then profile
+    and report.""",
+    version=__version__,
+    default_parameter=Parameter(negative=(), show_default=show_default, consume_multiple=True),
+    suppress_keyboard_interrupt=False,
+)
 
 
 @dataclass(frozen=True)
@@ -120,33 +128,75 @@ class Tiles:
     average: bool = False
 
     def tiling(self) -> Tiling:
-        """The same for the package."""
+        """The same for the package.
+
+        Raises:
+            SpecError: The tile holds nothing.
+        """
         from unetscope.segmentation import Tiling
 
         return Tiling(self.tile, self.whole, self.precision, self.average)
 
 
-@app.command
-def demo(*, out: Path = Path("demo"), scene: Literal["cells", "nuclei", "aerial"] = "cells", epochs: int = 40) -> None:
-    """Show it all on simulated images: make, check, train, evaluate, segment, profile, report.
+class Settings(Recipe):
+    """A recipe of which only what was given is known, so that presets and stored runs fill in the rest."""
+
+    __doc__ = Recipe.__doc__
+    given: Mapping[str, Any]
+
+    def __init__(self, **given: Any) -> None:
+        object.__setattr__(self, "given", given)
+
+    def recipe(self, preset: str) -> Recipe:
+        """A preset's recipe with these settings.
+
+        Raises:
+            RecipeError: A setting is out of range, or two exclude each other.
+        """
+        if {"epochs", "minutes"} <= self.given.keys():
+            raise RecipeError("both --epochs and --minutes came; give one of them to say how long to train")
+        return Recipe.preset(preset, **self.given)
+
+
+FoldersOptions = Annotated[Folders, Parameter(name="*", group="Dataset")]
+NetworkOptions = Annotated[Network, Parameter(name="*", group="Network")]
+TrainingOptions = Annotated[Settings, Parameter(name="*", group="Training")]
+TilesOptions = Annotated[Tiles, Parameter(name="*", group="Tiles")]
+
+
+@app.command(sort_key=1)
+def demo(
+    *,
+    out: Path = Path("demo"),
+    scene: Literal["cells", "nuclei", "aerial"] = "cells",
+    epochs: int = 40,
+    json: bool = False,
+) -> None:
+    """Show it all on simulated images, in a few minutes: make, check, train, evaluate, segment, profile, report.
 
     Args:
-        out: Folder for everything; what it holds from an earlier demo is replaced.
+        out: Folder for everything; what an earlier demo left in it is replaced.
         scene: What to simulate.
         epochs: How long to train.
+        json: Print the result as JSON on standard output.
     """
     from unetscope.demonstration import demonstrate
 
-    demonstrate(out, scene, epochs)
+    result = demonstrate(out, scene, epochs)
+    if json:
+        console.print_json(result)
 
 
-@app.command
-def check(dataset: Path, *, json: bool = False, folders: Annotated[Folders, Flat] = Folders()) -> None:
+@app.command(sort_key=2)
+def check(dataset: Path, /, *, json: bool = False, folders: FoldersOptions = Folders()) -> None:
     """Read every image and label of a dataset and say what training would see.
+
+    Images are PNG, TIFF or NumPy files in DATASET/images, label images of the same names in DATASET/labels; or both in
+    DATASET/train and DATASET/test. Labels are numbers per pixel, 0 for the background.
 
     Args:
         dataset: Folder with images and labels.
-        json: Print the result as JSON.
+        json: Print the result as JSON on standard output.
         folders: Where the dataset keeps its files.
     """
     from unetscope.data.inspection import inspect
@@ -156,207 +206,232 @@ def check(dataset: Path, *, json: bool = False, folders: Annotated[Folders, Flat
         found = inspect(opened, bar.update)
     if json:
         console.print_json(found.to_json())
-    else:
-        for line in found.lines():
-            console.say(line)
+        return
+    for line in found.lines():
+        console.say(line)
+    if not found.roles["test"]:
+        console.warn("no image is left for the test; annotate some more images to know how good a network is")
 
 
-@app.command
+@app.command(sort_key=3, usage="Usage: unetscope train DATASET --out PATH [OPTIONS]")
 def train(
     dataset: Path,
+    /,
     *,
     out: Path,
     resume: bool = False,
     allow_drift: bool = False,
     json: bool = False,
-    folders: Annotated[Folders, Flat] = Folders(),
-    network: Annotated[Network, Flat] = Network(),
-    recipe: Annotated[Recipe, Flat] = Recipe(),
+    folders: FoldersOptions = Folders(),
+    network: NetworkOptions = Network(),
+    settings: TrainingOptions = Settings(),
 ) -> None:
     """Train a U-Net on a folder of annotated images.
+
+    Stop it at any time; --resume goes on where it was, and ends with the same weights.
 
     Args:
         dataset: Folder with images and labels.
         out: Run folder to write.
-        resume: Continue the run in this folder.
-        allow_drift: Continue it with other versions, devices or threads too; the weights will differ slightly.
-        json: Print the result as JSON.
+        resume: Go on with the run in this folder.
+        allow_drift: Go on with other versions, devices or threads too; the weights will differ slightly.
+        json: Print the result as JSON on standard output.
         folders: Where the dataset keeps its files.
         network: The network.
-        recipe: How to train.
+        settings: How to train.
     """
-    from unetscope.training.loop import Progress
+    from unetscope.data.inspection import inspect
     from unetscope.training.loop import train as run
 
+    recipe = settings.recipe(network.preset)
+    check_writable(out / "checkpoint.json")
     opened = folders.open(dataset)
     spec = None if resume and network == Network() else network.spec_for(opened)
-    settings = Recipe.preset(network.preset, **_changes(recipe))
+    if resume:
+        refuse_changes(out, settings)
+    with console.show_progress("reading", len(opened.items)) as bar:
+        contents = inspect(opened, bar.update).contents()
+    for line in contents:
+        console.say(line)
     with console.show_progress("training") as bar:
-
-        def on_step(progress: Progress) -> None:
-            bar.update(progress.step, progress.steps, f"loss {progress.loss:.3f}")
-
         checkpoint = run(
-            opened, out, spec, settings, "never" if not resume else "drifting" if allow_drift else "exactly",
-            on_step, lambda epoch, _: show_epoch(epoch),
+            opened, out, spec, recipe, "never" if not resume else "drifting" if allow_drift else "exactly",
+            console.TrainingBar(bar).update, lambda epoch, _: console.show_epoch(epoch),
         )  # fmt: skip
-    validation = checkpoint.provenance["validation"]
-    dice = console.format_number(validation["dice"], 4)
-    console.say(f"best epoch {validation['epoch']}, validation Dice {dice}; run folder {out}")
+    best = checkpoint.provenance["validation"]
+    console.say(
+        f"best epoch {best['epoch']}, validation Dice {console.format_number(best['dice'], 4)}; run folder {out}"
+    )
     if json:
-        console.print_json({"run": str(out), "epoch": validation["epoch"], "dice": validation["dice"]})
+        console.print_json({"run": str(out), "epoch": best["epoch"], "dice": best["dice"]})
 
 
-@app.command
+@app.command(sort_key=4)
 def evaluate(
     run: Path,
     dataset: Path,
+    /,
     *,
     part: Literal["test", "validation", "all"] = "test",
     json: bool = False,
-    tiles: Annotated[Tiles, Flat] = Tiles(),
-    folders: Annotated[Folders, Flat] = Folders(),
+    tiles: TilesOptions = Tiles(),
+    folders: FoldersOptions = Folders(),
 ) -> None:
     """Score a run on annotated images.
 
     Args:
-        run: Run folder.
+        run: Run folder that `train` wrote.
         dataset: Folder with images and labels.
         part: Images that training has not seen, those it chose the best epoch by, or all.
+        json: Print the result as JSON on standard output.
         tiles: How images are cut and computed.
-        json: Print the result as JSON.
         folders: Where the dataset keeps its files.
     """
     from unetscope.checkpoint import Checkpoint
     from unetscope.evaluation import evaluate as score
 
+    tiling = tiles.tiling()
     checkpoint = Checkpoint.load(run)
     opened = folders.open(dataset)
     with console.show_progress("evaluating") as bar:
-        scores = score(checkpoint, opened, part, tiles.tiling(), bar.update)
+        scores = score(checkpoint, opened, part, tiling, bar.update)
     if json:
         console.print_json(scores.to_json())
     else:
-        show_scores(scores)
+        console.show_scores(scores)
 
 
-@app.command
+@app.command(sort_key=5, usage="Usage: unetscope segment RUN IMAGE... --out PATH [OPTIONS]")
 def segment(
     run: Path,
-    *paths: Annotated[Path, Parameter(name="IMAGE")],
+    /,
+    *images: Annotated[Path, Parameter(required=True, help="Image files, or folders of them.")],
     out: Path,
     probabilities: bool = False,
     json: bool = False,
-    tiles: Annotated[Tiles, Flat] = Tiles(),
+    tiles: TilesOptions = Tiles(),
 ) -> None:
-    """Segment images of any size; one label image per input, of the same stem.
+    """Segment images of any size; one label image per input, of the same stem and format.
 
     Args:
-        run: Run folder.
-        paths: Images, or folders of images.
+        run: Run folder that `train` wrote.
+        *images: Image files, or folders of them.
         out: Folder for the label images.
-        probabilities: Write the class probabilities beside the labels.
-        json: Print the result as JSON.
-        tiles: How images are cut and computed; the result does not depend on the tile.
+        probabilities: Write the class probabilities beside the labels, as STEM-probabilities.tif.
+        json: Print the result as JSON on standard output.
+        tiles: How images are cut and computed.
     """
     from unetscope.checkpoint import Checkpoint
-    from unetscope.file_segmentation import find_images, segment_file
+    from unetscope.file_segmentation import find_images, open_job, run_job
     from unetscope.segmentation import Segmenter
 
-    sources = find_images(paths, out)
-    segmenter = Segmenter(Checkpoint.load(run), tiles.tiling())
-    results = []
+    tiling = tiles.tiling()
+    sources = find_images(images, out, probabilities)
+    check_writable(out / sources[0].name)
+    segmenter, results = Segmenter(Checkpoint.load(run), tiling), []
     with console.show_progress("segmenting", len(sources)) as bar:
-        for done, source in enumerate(sources):
-            bar.update(done, len(sources), source.name)
-            result = segment_file(segmenter, source, out, probabilities, console.say)
-            results.append(result)
-            console.say(f"{source} -> {result['labels']}: {console.format_shares(result['shares'])}")
+        for index, source in enumerate(sources):
+            job = open_job(segmenter, source, probabilities)
+            console.show_job(job)
+            result = run_job(segmenter, job, out, bar.part(index, len(sources), source.name))
+            console.say(f"  -> {result.labels}: {console.format_shares(result.shares)}")
+            results.append(result.to_json())
     if json:
         console.print_json(results)
 
 
-@app.command
+@app.command(sort_key=6, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
 def profile(
     run: Path,
     dataset: Path,
+    /,
     *,
     out: Path,
     coding: Literal["blocks", "clusters"] = "blocks",
     role: Literal["profile", "train", "all"] = "profile",
     seed: int = 0,
-    folders: Annotated[Folders, Flat] = Folders(),
+    json: bool = False,
+    folders: FoldersOptions = Folders(),
 ) -> None:
     """Measure how much every layer knows of the image and the label, with its controls.
 
+    8 images of the role are needed at least.
+
     Args:
-        run: Run folder.
-        dataset: The annotated images that the run was trained on.
+        run: Run folder that `train` wrote.
+        dataset: The images and labels that the run was trained on.
         out: JSON file to write.
         coding: How label images become one code each: 4x4 blocks, or 64 clusters.
-        role: Which images: those of validation, of training, or all.
+        role: Which images: those of validation, those of training, or all.
         seed: Start of the controls' randomness.
+        json: Print the result as JSON on standard output.
         folders: Where the dataset keeps its files.
     """
     from unetscope.checkpoint import Checkpoint
     from unetscope.information.profile import ProfileSettings
     from unetscope.information.profile import profile as measure
 
+    settings = ProfileSettings(coding=coding, role=role, seed=seed)
+    check_writable(out)
     checkpoint = Checkpoint.load(run)
     opened = folders.open(dataset)
     with console.show_progress("profiling") as bar:
-        result = measure(checkpoint, opened, ProfileSettings(coding=coding, role=role, seed=seed), bar.update)
+        result = measure(checkpoint, opened, settings, bar.update)
     result.save(out)
     console.say(result.verdict)
-    console.say(f"profile: {out}")
+    console.say(f"profile: {out}; draw it with `unetscope report {out}`")
+    if json:
+        ceilings = {"input": result.input_ceiling, "label": result.label_ceiling}
+        console.print_json({"profile": str(out), "verdict": result.verdict, "ceilings": ceilings})
 
 
-@app.command
-def report(profile: Path, *, out: Path | None = None) -> None:
-    """Draw a profile as a U-Plot.
+@app.command(sort_key=7)
+def report(
+    profile: Path,
+    /,
+    *,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Draw a profile as a U-Plot, and as an information plane.
 
     Args:
         profile: JSON file that `profile` wrote.
         out: Folder for the pictures; beside the profile if not given.
+        json: Print the result as JSON on standard output.
     """
     from unetscope.information.profile import Profile
     from unetscope.reporting.uplot import save_figures
 
-    for path in save_figures(Profile.load(profile), out or profile.parent):
+    folder = out or profile.parent
+    loaded = Profile.load(profile)
+    check_writable(folder / "uplot.svg")
+    pictures = save_figures(loaded, folder)
+    for path in pictures:
         console.say(f"picture: {path}")
+    if json:
+        console.print_json({"pictures": [str(path) for path in pictures]})
 
 
-def show_epoch(epoch: Epoch) -> None:
-    """One line an epoch."""
-    mark = " (best)" if epoch.best else ""
-    console.say(
-        f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  validation Dice {console.format_number(epoch.dice, 4)}"
-        f"  {epoch.seconds:.1f} s{mark}"
-    )
-    for warning in epoch.warnings:
-        console.warn(warning)
+def refuse_changes(run: Path, settings: Settings) -> None:
+    """Refuse to resume a run with other settings than it was begun with.
 
+    Raises:
+        CheckpointError: A setting differs, or the run is damaged.
+    """
+    from unetscope.training.state import load_state
 
-def show_scores(scores: Scores) -> None:
-    """Scores by class and the means."""
-    number = console.format_number
-    rows = [
-        (
-            each.name,
-            number(each.dice),
-            number(each.iou),
-            number(each.precision),
-            number(each.recall),
-            str(each.n),
-            str(each.false_alarms),
-        )
-        for each in scores.classes
-    ]
-    console.print_table(("class", "Dice", "IoU", "precision", "recall", "images with it", "false alarms"), rows)
-    console.say(
-        f"{len(scores.images)} images: mean Dice {number(scores.dice, 4)}, "
-        f"pixel error {number(scores.pixel_error, 4)}, adapted Rand error {number(scores.rand_error, 4)}"
-    )
+    state = load_state(run)
+    if state is None:
+        return
+    kept = Recipe.from_json(state.facts["recipe"])
+    for name, value in settings.given.items():
+        if value != getattr(kept, name):
+            option = f"--{name.replace('_', '-')}"
+            raise CheckpointError(
+                f"{run} was begun with {option} {getattr(kept, name)}, and {value} came; leave {option} out to go "
+                "on, or train anew into another folder"
+            )
 
 
 def parse_numbers(text: str, option: str) -> tuple[int, ...]:
@@ -375,33 +450,44 @@ def parse_numbers(text: str, option: str) -> tuple[int, ...]:
         raise DataError(f"{option} is {text!r}; give whole numbers separated by commas, such as 16,32,64") from error
 
 
-def _changes(recipe: Recipe) -> dict[str, Any]:
-    """The settings that differ from the defaults."""
-    plain = Recipe()
-    return {
-        entry.name: getattr(recipe, entry.name)
-        for entry in fields(recipe)
-        if getattr(recipe, entry.name) != getattr(plain, entry.name)
-    }
-
-
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     try:
-        app(words, exit_on_error=False, result_action="return_value")
-    except CycloptsError:
-        return 2
-    except UnetscopeError as error:
-        console.fail(str(error))
-        return 2
-    except OSError as error:
-        console.fail(str(OutputError(f"{error.filename or 'a file'} cannot be used ({error.strerror or error})")))
-        return 2
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
-        console.say("stopped; a training run goes on with --resume")
-        return 130
+        console.say("stopped; finished files stay, and a training run goes on with --resume")
+        return STOPPED
+    except BrokenPipeError:
+        console.abandon_output()
+        return UNREAD
+    except Exception as error:
+        message = _explain(error)
+        if message is None:
+            console.fail_by_fault()
+            return 1
+        console.fail(message)
+        return 2
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _explain(error: Exception) -> str | None:
+    """What the user can do about it, if anything."""
+    if isinstance(error, CycloptsError):
+        return _explain_words(error)
+    if isinstance(error, UnetscopeError):
+        return str(error)
+    if isinstance(error, MemoryError) or any(sign in str(error) for sign in ("out of memory", "can't allocate memory")):
+        return "the memory is used up; give a smaller --tile to segment, or a smaller --batch or --patch to train"
+    if isinstance(error, OSError) and error.strerror:
+        place = error.filename or "a file"
+        return f"{place} cannot be used ({error.strerror}); check its name, its permissions and the free space"
+    return None
+
+
+def _explain_words(error: CycloptsError) -> str:
+    """What is wrong with the words of a command, as one sentence."""
+    if isinstance(error, UnusedCliTokensError):
+        what = f"{' '.join(error.unused_tokens or ())} came, and nothing more was expected"
+    else:
+        what = str(error).rstrip(".")
+    return f"{what} (see `{' '.join(('unetscope', *(error.command_chain or ())))} --help`)"

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from unetscope.file_segmentation import Job
     from unetscope.scores import Scores
     from unetscope.training.loop import Epoch, Plan
     from unetscope.training.loop import Progress as TrainingProgress
@@ -31,7 +32,18 @@ SCHEMES = {
     "dataset": "all images by the mean and spread of the training images",
     "range": "all images by one range of intensities",
 }
-console = Console(stderr=True, highlight=False)
+
+
+class Terminal(Console):
+    """Standard error; when nobody reads it any more, the program hears of it instead of ending with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Be silent from now on, and let the command line end."""
+        self.quiet = True
+        raise BrokenPipeError
+
+
+console = Terminal(stderr=True, highlight=False)
 
 
 def say(text: str) -> None:
@@ -70,9 +82,10 @@ def print_json(content: Any) -> None:
 
 
 def abandon_output() -> None:
-    """Stop writing to a standard output that nobody reads any more; Python would complain at its end."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Stop writing to streams that nobody reads any more; Python would complain at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -93,7 +106,12 @@ class Bar:
         self._task = progress.add_task(escape(title), total=total) if progress else None
         self._began = self._spoke = time.monotonic()
 
-    def update(self, done: int, total: int, note: str = "") -> None:
+    def part(self, index: int, count: int, name: str) -> Callable[[int, int], None]:
+        """An `update` for one of several equal pieces of the work, done and total being of that piece."""
+        self.update(index, count, name)
+        return lambda done, total: self.update(index + done / total, count, name)
+
+    def update(self, done: float, total: int, note: str = "") -> None:
         """Show how much is done."""
         if self._progress is not None and self._task is not None:
             title = f"{self._title} {note}" if note else self._title
@@ -101,7 +119,7 @@ class Bar:
         elif time.monotonic() - self._spoke >= SILENCE_SECONDS and 0 < done < total:
             self._spoke = time.monotonic()
             left = (self._spoke - self._began) / done * (total - done)
-            say(f"  {self._title}: {done} of {total}, about {format_seconds(left)} left {note}".rstrip())
+            say(f"  {self._title}: {100 * done / total:.0f} %, about {format_seconds(left)} left {note}".rstrip())
 
 
 @contextmanager
@@ -132,10 +150,6 @@ def show_plan(plan: Plan) -> None:
         )
     say(f"normalization: {SCHEMES[plan.normalization.scheme]}")
     say(f"network: widths {widths}, {plan.parameters:,} parameters, in {plan.precision} on the {plan.device}")
-    say(
-        f"steps: {format_count(plan.batch, 'patch')} of {'x'.join(map(str, plan.patch))} pixels each, "
-        f"{plan.epoch_steps} of them an epoch"
-    )
 
 
 class TrainingBar:
@@ -153,8 +167,10 @@ class TrainingBar:
         if now.loss is None:
             self._first, self._began = now.step, time.monotonic()
             show_plan(now.plan)
-            if now.step:
-                say(f"going on after step {now.step} of {now.steps}")
+            size = "x".join(map(str, now.plan.patch))
+            patches = f"{format_count(now.plan.batch, 'patch')} of {size} pixels"
+            done = f", of which {now.step} are done already" if now.step else ""
+            say(f"steps: {now.steps} of {patches}, {now.plan.epoch_steps} an epoch{done}")
         elif now.step == self._first + ESTIMATE_AFTER:
             seconds = (time.monotonic() - self._began) / ESTIMATE_AFTER * (now.steps - now.step)
             say(f"time: about {format_seconds(seconds)} for the {now.steps - now.step} steps left, besides validation")
@@ -170,6 +186,15 @@ def show_epoch(epoch: Epoch) -> None:
     )
     for warning in epoch.warnings:
         warn(warning)
+
+
+def show_job(job: Job) -> None:
+    """What segmenting an image will take."""
+    size = "x".join(map(str, job.plan.size))
+    tiles = format_count(len(job.plan.tiles), "tile")
+    say(f"{job.source}: {tiles} of {size}, about {format_bytes(job.peak_bytes)} of memory at the most")
+    if not job.plan.seamless:
+        warn("instance norm looks at the whole tile, so that the result depends on the tile; --whole avoids this")
 
 
 def show_scores(scores: Scores) -> None:
@@ -231,11 +256,13 @@ def format_seconds(seconds: float) -> str:
     """A duration.
 
     Example:
-        >>> format_seconds(75), format_seconds(3)
-        ('1 min 15 s', '3 s')
+        >>> format_seconds(75), format_seconds(3), format_seconds(7260)
+        ('1 min 15 s', '3 s', '2 h 1 min')
     """
-    whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def format_shares(shares: Mapping[str, float]) -> str:

@@ -88,9 +88,7 @@ def _train(dataset: Dataset, run: Path, recipe: Recipe) -> Checkpoint:
             console.show_epoch(epoch)
 
     with console.show_progress("training") as bar:
-        checkpoint = train(
-            dataset, run, recipe=recipe, on_epoch=show, on_step=console.TrainingBar(bar).update
-        )
+        checkpoint = train(dataset, run, recipe=recipe, on_epoch=show, on_step=console.TrainingBar(bar).update)
     console.say(f"run folder: {run}")
     return checkpoint
 

@@ -89,7 +89,9 @@ def find_images(paths: Iterable[Path], out: Path, probabilities: bool = False) -
             raise OutputError(f"{out} holds the image {file.name}, which is never overwritten; choose another --out")
         for stem in (file.stem, f"{file.stem}{PROBABILITIES}")[: 1 + probabilities]:
             if stem in taken:
-                raise DataError(f"{taken[stem]} and {file} would have results of one name; segment them into two folders")
+                raise DataError(
+                    f"{taken[stem]} and {file} would have results of one name; segment them into two folders"
+                )
             taken[stem] = file
     return found
 
@@ -131,9 +133,7 @@ def open_job(segmenter: Segmenter, source: Path, probabilities: bool = False) ->
     return Job(source, image, plan, probabilities, plan.peak_bytes + held)
 
 
-def run_job(
-    segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, int], None] | None = None
-) -> Segmented:
+def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, int], None] | None = None) -> Segmented:
     """Segment one image file.
 
     Args:

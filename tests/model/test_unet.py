@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -52,7 +52,7 @@ class PlainUNet(nn.Module):
         *tops, deepest = widths
         self.encoders = nn.ModuleList(block(a, b) for a, b in zip((image_channels, *tops), tops, strict=False))
         self.bottleneck = block(tops[-1], deepest)
-        self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in zip(widths, widths[1:], strict=False))
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(b, a, 2, 2) for a, b in pairwise(widths))
         self.decoders = nn.ModuleList(block(2 * width, width) for width in tops)
         self.head = nn.Conv2d(tops[0], classes, 1)
 

@@ -83,11 +83,13 @@ def inspect(dataset: Dataset, on_image: Callable[[int, int], None] | None = None
         DataError: Something would keep a network from being trained on them; the message names the file.
     """
     split = dataset.split()
+    learned = set(split.train)
     counts = np.zeros((len(dataset.items), len(dataset.classes)), np.int64)
     shapes, types, statistics = [], Counter[str](), []
     for index, item in enumerate(dataset.items):
         image, labels = dataset.read(item)
-        statistics.append(measure(image, str(item.image)))
+        if item.name in learned:
+            statistics.append(measure(image, str(item.image)))
         shapes.append(labels.shape)
         types[image.dtype.name] += 1
         counts[index] = np.bincount(labels[labels >= 0], minlength=len(dataset.classes))

@@ -281,7 +281,7 @@ def _to_bytes(image: Floats) -> NDArray[np.uint8]:
 
 def _number_parts(classes: NDArray[np.uint8] | NDArray[np.bool_], smallest: int = 1) -> NDArray[np.uint16]:
     """Number the connected parts of every class but 0 that have at least `smallest` pixels."""
-    parts = np.asarray(label_parts(classes, connectivity=1))  # type: ignore[no-untyped-call]
+    parts = np.asarray(label_parts(classes, connectivity=1))
     return _number(np.where(np.bincount(parts.ravel())[parts] >= smallest, parts, 0))
 
 

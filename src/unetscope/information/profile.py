@@ -223,7 +223,10 @@ class Profile:
         """
         try:
             return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise DataError(f"{path} cannot be read ({reason}); give the file that `profile` wrote") from error
+        except ValueError as error:
             raise DataError(f"{path} cannot be read as a profile: {error}") from error
 
 

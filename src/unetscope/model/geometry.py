@@ -342,11 +342,7 @@ def read_box(spec: UNetSpec, axis: int, start: int, stop: int, length: int) -> I
     if not spec.padded:
         return first, first + smallest + max(0, -(-(last - first - smallest) // stride)) * stride
     whole = smallest + max(0, -(-(length - smallest) // stride)) * stride
-    first, last = max(0, first), min(whole, -(-last // stride) * stride)
-    if last - first < smallest:
-        first = max(0, last - smallest)
-        last = min(whole, first + smallest)
-    return first, last
+    return max(0, first), min(whole, -(-last // stride) * stride)
 
 
 def receptive_field(spec: UNetSpec) -> tuple[int, ...]:

@@ -257,10 +257,11 @@ class _Run:
             total += loss
             self._report(on_step, loss)
         mean = self.team.mean(total / count)
-        if not math.isfinite(mean):
+        weights = self.network.state_dict().values()
+        if not math.isfinite(mean) or not all(bool(tensor.isfinite().all()) for tensor in weights):
             raise RecipeError(
-                f"the loss became {mean} by step {self.step}; it must stay finite: use a smaller learning_rate than "
-                f"{self.recipe.learning_rate:g}, or --precision float32"
+                f"training diverged by step {self.step} (mean loss {mean:g}); loss and weights must stay finite: use a "
+                f"smaller learning_rate than {self.recipe.learning_rate:g}, or --precision float32"
             )
         return mean
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unetscope.errors import CheckpointError
-from unetscope.files import digest, replacing, write_json
+from unetscope.files import digest, write_bytes, write_json
 
 LAST = "last"
 STATE = "state.json"
@@ -45,10 +45,9 @@ def save_state(run: Path, state: State) -> None:
     """
     folder = run / LAST
     file = folder / f"state-{state.facts['step']}.safetensors"
-    with replacing(file) as temporary:
-        save_file({name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}, temporary)
-        sha = digest(temporary)
-    write_json(folder / STATE, {"tensors": file.name, "sha256": sha, **state.facts})
+    # In memory first: a full disk is then an error of the file system, not one of safetensors.
+    write_bytes(file, save({name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}))
+    write_json(folder / STATE, {"tensors": file.name, "sha256": digest(file), **state.facts})
     for old in folder.glob("*state-*"):
         if old != file:
             old.unlink(missing_ok=True)
