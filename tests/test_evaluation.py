@@ -123,7 +123,7 @@ def test_other_axes_and_classes_are_refused(dataset: Dataset) -> None:
     with pytest.raises(DataError, match="holds 2D images; this network segments 3D ones"):
         evaluate(volumes, dataset)
     three = make_checkpoint(UNetSpec.by_level((2, 2), classes=3), ("sea", "land", "ice"))
-    with pytest.raises(DataError, match="has the classes background, foreground; .* trained for sea, land, ice"):
+    with pytest.raises(DataError, match=r"has the classes background, foreground; .* trained for sea, land, ice"):
         evaluate(three, dataset)
     colors = make_checkpoint(UNetSpec.by_level((2, 2), image_channels=3), CLASSES)
     with pytest.raises(DataError, match=r"a\.png has 1 channels; this network reads 3"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_larger_tiles_take_more_memory_and_the_limit_is_kept(monkeypatch: pytest
         monkeypatch.setattr(segmentation, "TILE_BYTES", limit)
         plan = make_segmenter().plan((512, 512))
         assert plan.peak_bytes <= limit + 512 * 512
-    assert make_segmenter().plan((10**5, 10**5)).peak_bytes < 2**22 + 1.01 * 10**10
+    assert make_segmenter().plan((10**4, 10**4)).peak_bytes <= 2**22 + 10**8
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
@@ -168,7 +169,7 @@ def test_probabilities_are_torchs() -> None:
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
-def test_labels_take_the_smallest_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_take_the_smallest_type() -> None:
     assert make_segmenter().labels(random_image(1, 8, 8)).dtype == np.uint8
     assert segmentation._label_dtype(UNetSpec.by_level((2,), classes=256)) == np.uint8
     assert segmentation._label_dtype(UNetSpec.by_level((2,), classes=257)) == np.uint16
@@ -198,7 +199,7 @@ class Watched(np.ndarray):
 
 
 @pytest.mark.parametrize("scheme", ["image", "range"])
-def test_a_mapped_image_is_never_read_as_a_whole(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_a_mapped_image_is_never_read_as_a_whole(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("unetscope.data.normalization._SLAB_PIXELS", 1000)
     image = random_image(1, 96, 80)
     np.save(tmp_path / "image.npy", image)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from unetscope import __version__, console
 from unetscope.errors import CheckpointError, DataError, RecipeError, UnetscopeError
@@ -488,6 +488,8 @@ def _explain_words(error: CycloptsError) -> str:
     """What is wrong with the words of a command, as one sentence."""
     if isinstance(error, UnusedCliTokensError):
         what = f"{' '.join(error.unused_tokens or ())} came, and nothing more was expected"
+    elif isinstance(error, MissingArgumentError) and error.argument is not None:
+        what = f"no value came for {error.argument.name}"
     else:
         what = str(error).rstrip(".")
     return f"{what} (see `{' '.join(('unetscope', *(error.command_chain or ())))} --help`)"

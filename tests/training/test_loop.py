@@ -262,6 +262,17 @@ def test_a_network_for_other_images_is_refused(dataset: Dataset, tmp_path: Path,
         train(dataset, tmp_path / "run", spec, RECIPE)
 
 
+@pytest.mark.parametrize(("batch", "patch", "fits"), [(1, 2, False), (1, 4, True), (2, 2, True)])
+def test_batch_norm_needs_two_values(dataset: Dataset, tmp_path: Path, batch: int, patch: int, fits: bool) -> None:
+    recipe = replace(RECIPE, epochs=1, batch=batch, patch=patch)
+    if fits:
+        train(dataset, tmp_path / "run", SPEC, recipe)
+    else:
+        with untouched(tmp_path), pytest.raises(RecipeError, match="patches of 2x2 pixels leaves a single value"):
+            train(dataset, tmp_path / "run", SPEC, recipe)
+        train(dataset, tmp_path / "run", UNetSpec.by_level((4, 8)), recipe)
+
+
 def test_weights_for_other_classes_are_refused(dataset: Dataset, tmp_path: Path) -> None:
     with untouched(tmp_path), pytest.raises(RecipeError, match="3 class_weights came; give 2, for background, cell"):
         train(dataset, tmp_path / "run", SPEC, replace(RECIPE, class_weights=(1.0, 2.0, 3.0)))

@@ -99,7 +99,7 @@ def test_what_is_saved_is_loaded_and_the_file_before_is_gone(tmp_path: Path) -> 
         assert sorted(path.name for path in (tmp_path / LAST).iterdir()) == [f"state-{step}.safetensors", STATE]
 
 
-@pytest.mark.parametrize("stage", ["save_file", "digest", "write_json"])
+@pytest.mark.parametrize("stage", ["write_bytes", "digest", "write_json"])
 def test_a_crash_while_writing_leaves_the_state_before(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

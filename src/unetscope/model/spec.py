@@ -160,9 +160,9 @@ class UNetSpec:
             return cls(widths=widths, depth=depth, **chosen)
         _check_integer("depth", depth, 0)
         _check_integer("width", top, 1)
-        return cls.by_level(
-            widths or [min(top * growth**level, max(widest, top)) for level in range(depth + 1)], **chosen
-        )
+        if widths is None:
+            widths = [min(top * growth**level, max(widest, top)) for level in range(depth + 1)]
+        return cls.by_level(widths, **chosen)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same description."""

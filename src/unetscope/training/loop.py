@@ -25,6 +25,7 @@ from unetscope.errors import CheckpointError, DataError, RecipeError
 from unetscope.evaluation import fingerprint, score_items
 from unetscope.files import write_text
 from unetscope.model.cost import count_parameters
+from unetscope.model.geometry import layer_shapes
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
 from unetscope.scores import Scores
@@ -178,6 +179,7 @@ class _Run:
         self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
         self.normalization = _choose_normalization(dataset, self.split, self.recipe)
         self.patches = Patches(dataset, self.split.train, self.spec, self.recipe, self.normalization)
+        _check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
         self.dtype = choose_dtype(self.recipe.precision)
         torch.manual_seed(self.recipe.seed)
         self.network = UNet(self.spec).to(team.device, memory_format=memory_layout(self.spec))  # type: ignore[call-overload]
@@ -433,6 +435,15 @@ def _check_weights(recipe: Recipe, dataset: Dataset) -> None:
     weights, classes = recipe.class_weights, dataset.classes
     if weights is not None and len(weights) != len(classes):
         raise RecipeError(f"{len(weights)} class_weights came; give {len(classes)}, for {', '.join(classes)}")
+
+
+def _check_batch(spec: UNetSpec, batch: int, patch: tuple[int, ...]) -> None:
+    values = batch * min(math.prod(shape) for shape in layer_shapes(spec, patch).values())
+    if spec.norm == "batch" and values < 2:
+        raise RecipeError(
+            f"a batch of {batch} with patches of {'x'.join(map(str, patch))} pixels leaves a single value to batch "
+            "norm, which needs two or more; use a larger batch or patch"
+        )
 
 
 def _stored(state: State, recipe: Recipe, spec: UNetSpec | None) -> tuple[Recipe, UNetSpec]:
