@@ -23,10 +23,11 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 def test_it_goes_the_whole_way_again_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    result = demonstrate(out, "cells", 1)
+    result = demonstrate(out, "cells", 2)
     told = capsys.readouterr()
     assert told.out == ""
     assert [number for number in "12345" if f"\n{number}. " not in told.err] == []
+    assert [line[:9] for line in told.err.splitlines() if line.startswith("epoch")] == ["epoch   1", "epoch   2"]
     assert result["folder"] == str(out)
     assert 0 <= result["dice"] <= 1
     assert result["verdict"] in told.err
@@ -38,7 +39,7 @@ def test_it_goes_the_whole_way_again_and_again(tmp_path: Path, capsys: pytest.Ca
     (out / "mine.txt").write_text("kept")
     weights = (out / "run" / "model.safetensors").read_bytes()
     (out / "segmented" / "old.png").write_text("from an earlier demo")
-    demonstrate(out, "cells", 1)
+    demonstrate(out, "cells", 2)
     assert (out / "mine.txt").read_text() == "kept"
     assert sorted((out / "segmented").iterdir()) == segmented
     assert (out / "run" / "model.safetensors").read_bytes() == weights

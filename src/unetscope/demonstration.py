@@ -84,7 +84,7 @@ def _clear(out: Path) -> None:
 
 def _train(dataset: Dataset, run: Path, recipe: Recipe) -> Checkpoint:
     def show(epoch: Epoch, _: Checkpoint) -> None:
-        if epoch.epoch % EPOCHS_TOLD in (0, 1) or epoch.warnings:
+        if epoch.epoch in (1, recipe.epochs) or epoch.epoch % EPOCHS_TOLD == 0 or epoch.warnings:
             console.show_epoch(epoch)
 
     with console.show_progress("training") as bar:
