@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from unetscope import demonstration
 from unetscope.data.images import read_labels
-from unetscope.data.scenes import write_dataset
 from unetscope.demonstration import MARK, demonstrate
 from unetscope.errors import OutputError, RecipeError
 
@@ -17,7 +15,8 @@ from unetscope.errors import OutputError, RecipeError
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Demonstrate on few and small images."""
-    monkeypatch.setattr(demonstration, "write_dataset", partial(write_dataset, train=8, test=2, shape=(32, 32)))
+    monkeypatch.setattr(demonstration, "IMAGES", {"train": 54, "test": 2})
+    monkeypatch.setattr(demonstration, "SHAPE", (32, 32))
 
 
 @pytest.mark.usefixtures("small")

@@ -140,3 +140,9 @@ def test_what_cannot_be_read_or_written_leaves_nothing_behind(tmp_path: Path) ->
     (source,) = write_images(tmp_path, "a.png")
     with pytest.raises(OutputError, match="out"):
         run_job(segmenter, open_job(segmenter, source), tmp_path / "out")
+
+
+def test_the_label_images_of_a_dataset_are_never_overwritten(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "data" / "images", "a.png")
+    with pytest.raises(OutputError, match=r"labels holds the label images of .*images; choose another"):
+        find_images(images, tmp_path / "data" / "labels")

@@ -6,6 +6,7 @@ digest). Nothing is pickled.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ class Checkpoint:
         normalization: What was done to intensities before the network saw them.
         classes: Names of the classes, the background first.
         recipe: How it was trained, plain values.
-        split: Names of the images by role ("train", "validation", "test").
+        split: Names of the images by role ("train", "validation", "profile", "test").
         provenance: Versions, seed, threads, data digest, scores: whatever a result must record.
     """
 
@@ -71,6 +72,13 @@ class Checkpoint:
                 f"the weights do not fit the described network ({_first_line(error)}); the run folder mixes two runs, "
                 "train again or restore both files from one run"
             ) from error
+
+    def digest(self) -> str:
+        """SHA-256 over names and values of all weights: what tells one training from another."""
+        total = hashlib.sha256()
+        for name in sorted(self.weights):
+            total.update(name.encode() + self.weights[name].detach().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()
 
     def untrained(self, seed: int = 0) -> Checkpoint:
         """The same network with fresh weights: the control of every claim about training."""

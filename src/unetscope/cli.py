@@ -6,22 +6,26 @@ commands that need it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from unetscope import __version__, console
-from unetscope.errors import CheckpointError, DataError, RecipeError, UnetscopeError
+from unetscope.errors import CheckpointError, UnetscopeError
 from unetscope.files import check_writable
-from unetscope.training.recipe import Precision, Recipe
-
-if TYPE_CHECKING:
-    from unetscope.data.dataset import Dataset
-    from unetscope.model.spec import UNetSpec
-    from unetscope.segmentation import Tiling
+from unetscope.options import (
+    Folders,
+    FoldersOptions,
+    Network,
+    NetworkOptions,
+    Settings,
+    Tiles,
+    TilesOptions,
+    TrainingOptions,
+)
+from unetscope.training.recipe import Recipe
 
 STOPPED, UNREAD = 130, 141  # what shells say of programs that an interrupt or a closed pipe ended
 
@@ -41,127 +45,6 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=show_default, consume_multiple=True),
     suppress_keyboard_interrupt=False,
 )
-
-
-@dataclass(frozen=True)
-class Network:
-    """The network, by its difference to a preset.
-
-    Attributes:
-        preset: "default", "ronneberger2015", "lee2021" or "flat"; its recipe comes with it.
-        widths: Channels per level, the bottleneck last, such as 16,32,64; sets the depth.
-        width: Channels at full resolution.
-        depth: Number of poolings.
-        convolutions: Convolutions per level and side.
-        skips: Levels with a skip, such as 0,1; all if not given.
-        valid: Unpadded convolutions, as in the 2015 paper.
-        norm: Norm after each convolution.
-        activation: Activation after each convolution.
-        down: How to go down a level.
-        up: How to go up a level.
-        dropout: Probability of dropping a channel at the end of the contracting path.
-    """
-
-    preset: str = "default"
-    widths: str | None = None
-    width: int | None = None
-    depth: int | None = None
-    convolutions: int | None = None
-    skips: str | None = None
-    valid: bool = False
-    norm: Literal["none", "batch", "instance"] | None = None
-    activation: Literal["relu", "leaky"] | None = None
-    down: Literal["max", "strided"] | None = None
-    up: Literal["transposed", "nearest", "linear", "subpixel"] | None = None
-    dropout: float | None = None
-
-    def spec_for(self, dataset: Dataset) -> UNetSpec:
-        """The network for these images."""
-        from unetscope.model.spec import UNetSpec
-
-        plain = ("width", "depth", "convolutions", "norm", "activation", "down", "up", "dropout")
-        changes: dict[str, Any] = {name: getattr(self, name) for name in plain if getattr(self, name) is not None}
-        if self.widths is not None:
-            changes["widths"] = parse_numbers(self.widths, "--widths")
-        if self.skips is not None:
-            changes["skips"] = parse_numbers(self.skips, "--skips")
-        if self.valid:
-            changes["padded"] = False
-        if not (self.preset == "lee2021" and len(dataset.classes) == 2):
-            changes["classes"] = len(dataset.classes)
-        return UNetSpec.preset(self.preset, ndim=dataset.ndim, image_channels=dataset.channels, **changes)
-
-
-@dataclass(frozen=True)
-class Folders:
-    """Where a dataset keeps its files.
-
-    Attributes:
-        images: Name of the folders of images.
-        labels: Name of the folders of labels.
-    """
-
-    images: str = "images"
-    labels: str = "labels"
-
-    def open(self, path: Path) -> Dataset:
-        """The dataset in a folder."""
-        from unetscope.data.dataset import Dataset
-
-        return Dataset.open(path, images=self.images, labels=self.labels)
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """How images are cut and computed; only `average` changes the result beyond rounding.
-
-    Attributes:
-        tile: Pixels per axis of a tile; by memory if not given.
-        whole: One tile over the whole image.
-        precision: Type to compute in; "auto" is bfloat16 where the processor computes in it.
-        average: Average over flips and rotations; costs 8 times as much in 2D, 16 times in 3D.
-    """
-
-    tile: int | None = None
-    whole: bool = False
-    precision: Precision = "auto"
-    average: bool = False
-
-    def tiling(self) -> Tiling:
-        """The same for the package.
-
-        Raises:
-            SpecError: The tile holds nothing.
-        """
-        from unetscope.segmentation import Tiling
-
-        return Tiling(self.tile, self.whole, self.precision, self.average)
-
-
-class Settings(Recipe):
-    """A recipe of which only what was given is known, so that presets and stored runs fill in the rest."""
-
-    __doc__ = Recipe.__doc__
-    given: Mapping[str, Any]
-
-    def __init__(self, **given: Any) -> None:
-        object.__setattr__(self, "given", given)
-
-    def recipe(self, preset: str) -> Recipe:
-        """A preset's recipe with these settings.
-
-        Raises:
-            RecipeError: A setting is out of range, or two exclude each other.
-        """
-        if {"epochs", "minutes"} <= self.given.keys():
-            raise RecipeError("both --epochs and --minutes came; give one of them to say how long to train")
-        return Recipe.preset(preset, **self.given)
-
-
-FoldersOptions = Annotated[Folders, Parameter(name="*", group="Dataset")]
-NetworkOptions = Annotated[Network, Parameter(name="*", group="Network")]
-TrainingOptions = Annotated[Settings, Parameter(name="*", group="Training")]
-TilesOptions = Annotated[Tiles, Parameter(name="*", group="Tiles")]
 
 
 @app.command(sort_key=1)
@@ -288,6 +171,7 @@ def evaluate(
         folders: Where the dataset keeps its files.
     """
     from unetscope.checkpoint import Checkpoint
+    from unetscope.evaluation import describe_use
     from unetscope.evaluation import evaluate as score
 
     tiling = tiles.tiling()
@@ -296,7 +180,7 @@ def evaluate(
     with console.show_progress("evaluating") as bar:
         scores = score(checkpoint, opened, part, tiling, bar.update)
     if json:
-        console.print_json(scores.to_json())
+        console.print_json({**scores.to_json(), "provenance": describe_use(checkpoint, opened, part)})
     else:
         console.show_scores(scores)
 
@@ -432,22 +316,6 @@ def refuse_changes(run: Path, settings: Settings) -> None:
                 f"{run} was begun with {option} {getattr(kept, name)}, and {value} came; leave {option} out to go "
                 "on, or train anew into another folder"
             )
-
-
-def parse_numbers(text: str, option: str) -> tuple[int, ...]:
-    """Whole numbers separated by commas.
-
-    Raises:
-        DataError: It is something else.
-
-    Example:
-        >>> parse_numbers("16,32,64", "--widths")
-        (16, 32, 64)
-    """
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise DataError(f"{option} is {text!r}; give whole numbers separated by commas, such as 16,32,64") from error
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from unetscope.checkpoint import Checkpoint
+from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset, Item
 from unetscope.errors import DataError
 from unetscope.files import digest
@@ -85,6 +85,17 @@ def select(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> tuple[Item, 
     if not chosen:
         raise DataError(f"{dataset.root} has no {part} images for this network among its {len(dataset.items)}; {need}")
     return chosen
+
+
+def describe_use(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> dict[str, Any]:
+    """What a result file records: which weights met which data, and what computed."""
+    return {
+        "weights": checkpoint.digest(),
+        "seed": checkpoint.provenance.get("seed"),
+        "part": part,
+        "data": {"path": str(dataset.root), "sha256": dataset.digest()},
+        "versions": record_versions(),
+    }
 
 
 def fingerprint(dataset: Dataset, names: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from unetscope.data.images import SUFFIXES, read_image, saved_suffix, write_imag
 from unetscope.errors import DataError, OutputError
 from unetscope.segmentation import Plan, Segmenter, check_image
 
+LABELS = "labels"  # where datasets keep what people annotated
 PROBABILITIES = "-probabilities"
 PROBABILITY_BYTES = 4  # each, in float32
 
@@ -80,13 +81,15 @@ def find_images(paths: Iterable[Path], out: Path, probabilities: bool = False) -
 
     Raises:
         DataError: A path does not exist, nothing was given, or results of two images would have one name.
-        OutputError: The results would lie among the images.
+        OutputError: The results would lie among the images, or among their label images.
     """
     found = list({file.resolve(): file for path in paths for file in _files_in(path)}.values())
     taken: dict[str, Path] = {}
     for file in found:
         if out.resolve() in (file.parent.resolve(), file.resolve().parent):
             raise OutputError(f"{out} holds the image {file.name}, which is never overwritten; choose another --out")
+        if out.resolve() == file.resolve().parent.with_name(LABELS):
+            raise OutputError(f"{out} holds the label images of {file.parent}; choose another --out to keep them")
         for stem in (file.stem, f"{file.stem}{PROBABILITIES}")[: 1 + probabilities]:
             if stem in taken:
                 raise DataError(

@@ -52,7 +52,7 @@ def make_checkpoint():
         network = UNet(spec).state_dict() if weights is None else weights
         normalization = Normalization.range(0, 255)
         return Checkpoint(
-            spec, network, normalization, ("background", "cell"), split={"validation": tuple(names), **split}
+            spec, network, normalization, ("background", "cell"), split={"profile": tuple(names), **split}
         )
 
     return make

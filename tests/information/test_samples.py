@@ -33,7 +33,7 @@ def test_a_run_without_a_split_is_refused(dataset, make_checkpoint):
 
 
 def test_images_that_the_dataset_lacks_are_named(dataset, make_checkpoint):
-    with pytest.raises(DataError, match=r"lacks 1 of the 9 validation images of this run, other for one"):
+    with pytest.raises(DataError, match=r"lacks 1 of the 9 profile images of this run, other for one"):
         choose_samples(make_checkpoint((*dataset.names[:8], "other")), dataset, "profile")
 
 

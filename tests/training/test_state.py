@@ -16,7 +16,7 @@ from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 from unetscope.segmentation import memory_layout
 from unetscope.training import state as module
-from unetscope.training.state import LAST, STATE, State, gather, load_state, save_state, scatter
+from unetscope.training.state import FACTS, LAST, STATE, State, gather, load_state, save_state, scatter
 
 SPECS = [UNetSpec.by_level((4, 8), norm="batch"), UNetSpec.by_level((3, 4), ndim=3)]
 
@@ -46,8 +46,12 @@ def layout(tensor: torch.Tensor) -> list[int]:
     return [stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
 
 
+def make_facts(step: int) -> dict[str, Any]:
+    return {**dict.fromkeys(FACTS), "step": step}
+
+
 def some_state(step: int, value: float = 1.0) -> State:
-    return State({"weights.a": torch.full((3,), value), "optimizer.0.step": torch.tensor(2.0)}, {"step": step})
+    return State({"weights.a": torch.full((3,), value), "optimizer.0.step": torch.tensor(2.0)}, make_facts(step))
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -56,7 +60,7 @@ def test_network_and_optimizer_go_on_as_if_they_had_not_been_stored(spec: UNetSp
     network = make_network(spec)
     optimizer = make_optimizer(network, kind)
     take_steps(network, optimizer, 3)
-    save_state(tmp_path, State(gather(network, optimizer), {"step": 3}))
+    save_state(tmp_path, State(gather(network, optimizer), make_facts(3)))
     loaded = load_state(tmp_path)
     assert loaded is not None
 

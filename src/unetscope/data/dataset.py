@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -66,8 +66,8 @@ class Split:
             raise DataError(f"{content!r} is not a split ({error}); train, validation and test are needed") from error
 
     def to_json(self) -> dict[str, Any]:
-        """A mapping of plain values that `from_json` reads."""
-        return {role: list(names) for role, names in asdict(self).items()}
+        """A mapping of plain values that `from_json` reads; all four roles are in it."""
+        return {role: list(getattr(self, role)) for role in ("train", "validation", "profile", "test")}
 
 
 @dataclass(frozen=True)

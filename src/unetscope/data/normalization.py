@@ -150,7 +150,7 @@ class Statistics:
     Attributes:
         count: Pixels in each channel.
         mean: Mean intensity.
-        std: Standard deviation of the intensities (of the population); 0 exactly where all are equal.
+        std: Standard deviation of the intensities (of the population); 0 where all are equal, and below 1e-150.
         low: Smallest intensity.
         high: Largest intensity.
         dtype: NumPy's name of the stored type.

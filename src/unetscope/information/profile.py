@@ -126,7 +126,7 @@ class Profile:
         settings: How they were profiled.
         spec: The network.
         wiring: What feeds each of its layers.
-        provenance: Versions and the dataset's digest.
+        provenance: Versions, and digests of the dataset and of the weights.
     """
 
     layers: tuple[LayerProfile, ...]
@@ -302,7 +302,7 @@ def profile(
         settings=settings,
         spec=checkpoint.spec,
         wiring=checkpoint.spec.wiring,
-        provenance={"versions": record_versions(), "data": dataset.digest()},
+        provenance={"versions": record_versions(), "data": dataset.digest(), "weights": checkpoint.digest()},
     )
 
 

@@ -21,7 +21,6 @@ from unetscope.tiles import Box, read_mirrored
 
 Role = Literal["profile", "train", "all"]
 
-SPLIT_ROLES = {"profile": "validation", "train": "train"}
 FEWEST_IMAGES = 8
 
 
@@ -103,10 +102,10 @@ def choose_samples(checkpoint: Checkpoint, dataset: Dataset, role: Role) -> Samp
 
 
 def _choose_items(checkpoint: Checkpoint, dataset: Dataset, role: Role) -> tuple[Item, ...]:
-    names = dataset.names if role == "all" else checkpoint.split.get(SPLIT_ROLES[role], ())
+    names = dataset.names if role == "all" else checkpoint.split.get(role, ())
     if missing := [name for name in names if name not in set(dataset.names)]:
         raise DataError(
-            f"the dataset lacks {len(missing)} of the {len(names)} {SPLIT_ROLES[role]} images of this run, "
+            f"the dataset lacks {len(missing)} of the {len(names)} {role} images of this run, "
             f"{missing[0]} for one; give the dataset that it was trained on, or profile all images (--role all)"
         )
     if len(names) < FEWEST_IMAGES:

@@ -338,7 +338,8 @@ class _Run:
         """Write the history, then the state: it is the state that counts."""
         if not self.team.leads:
             return
-        write_text(self.out / HISTORY, "".join(json.dumps(line) + "\n" for line in self.history))
+        if self.history:
+            write_text(self.out / HISTORY, "".join(json.dumps(line) + "\n" for line in self.history))
         facts = {
             "step": self.step,
             "steps": self.steps,

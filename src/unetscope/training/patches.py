@@ -89,8 +89,8 @@ class Patches:
 
     @cached_property
     def epoch_steps(self) -> int:
-        """Steps in which as many pixels pass as the images have."""
-        return min(MOST_STEPS, max(1, round(len(self._copies) / self.recipe.batch)))
+        """Steps in which every image comes and at least as many pixels pass as the images have (where 250 suffice)."""
+        return min(MOST_STEPS, ceil(len(self._copies) / self.recipe.batch))
 
     @cached_property
     def _copies(self) -> NDArray[np.intp]:

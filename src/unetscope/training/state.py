@@ -22,6 +22,7 @@ from unetscope.files import digest, write_bytes, write_json
 
 LAST = "last"
 STATE = "state.json"
+FACTS = ("step", "steps", "best", "best_epoch", "history", "recipe", "spec", "data", "environment")
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def load_state(run: Path) -> State | None:
         file = path.parent / facts["tensors"]
         if digest(file) != facts["sha256"]:
             raise CheckpointError(f"{file} is not the file that {path} describes; the run cannot go on: train anew")
+        if missing := [name for name in FACTS if name not in facts]:
+            raise CheckpointError(f"{path} lacks {missing[0]!r}; the run cannot go on: train anew")
         return State(load_file(file), facts)
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{path.parent} is damaged ({error}); the run cannot go on: train anew") from error

@@ -1,0 +1,158 @@
+"""Groups of options that several commands share, turned into the package's own values; knows words, prints nothing.
+
+Torch is imported only when a group is turned into a value that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from unetscope.errors import DataError, RecipeError
+from unetscope.training.recipe import Precision, Recipe
+
+if TYPE_CHECKING:
+    from unetscope.data.dataset import Dataset
+    from unetscope.model.spec import UNetSpec
+    from unetscope.segmentation import Tiling
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network, by its difference to a preset.
+
+    Attributes:
+        preset: "default", "ronneberger2015", "lee2021" or "flat"; its recipe comes with it.
+        widths: Channels per level, the bottleneck last, such as 16,32,64; sets the depth.
+        width: Channels at full resolution.
+        depth: Number of poolings.
+        convolutions: Convolutions per level and side.
+        skips: Levels with a skip, such as 0,1; all if not given.
+        valid: Unpadded convolutions, as in the 2015 paper.
+        norm: Norm after each convolution.
+        activation: Activation after each convolution.
+        down: How to go down a level.
+        up: How to go up a level.
+        dropout: Probability of dropping a channel at the end of the contracting path.
+    """
+
+    preset: str = "default"
+    widths: str | None = None
+    width: int | None = None
+    depth: int | None = None
+    convolutions: int | None = None
+    skips: str | None = None
+    valid: bool = False
+    norm: Literal["none", "batch", "instance"] | None = None
+    activation: Literal["relu", "leaky"] | None = None
+    down: Literal["max", "strided"] | None = None
+    up: Literal["transposed", "nearest", "linear", "subpixel"] | None = None
+    dropout: float | None = None
+
+    def spec_for(self, dataset: Dataset) -> UNetSpec:
+        """The network for these images."""
+        from unetscope.model.spec import UNetSpec
+
+        plain = ("width", "depth", "convolutions", "norm", "activation", "down", "up", "dropout")
+        changes: dict[str, Any] = {name: getattr(self, name) for name in plain if getattr(self, name) is not None}
+        if self.widths is not None:
+            changes["widths"] = parse_numbers(self.widths, "--widths")
+        if self.skips is not None:
+            changes["skips"] = parse_numbers(self.skips, "--skips")
+        if self.valid:
+            changes["padded"] = False
+        if not (self.preset == "lee2021" and len(dataset.classes) == 2):
+            changes["classes"] = len(dataset.classes)
+        return UNetSpec.preset(self.preset, ndim=dataset.ndim, image_channels=dataset.channels, **changes)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a dataset keeps its files.
+
+    Attributes:
+        images: Name of the folders of images.
+        labels: Name of the folders of labels.
+    """
+
+    images: str = "images"
+    labels: str = "labels"
+
+    def open(self, path: Path) -> Dataset:
+        """The dataset in a folder."""
+        from unetscope.data.dataset import Dataset
+
+        return Dataset.open(path, images=self.images, labels=self.labels)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How images are cut and computed; only `average` changes the result beyond rounding.
+
+    Attributes:
+        tile: Pixels per axis of a tile; by memory if not given.
+        whole: One tile over the whole image.
+        precision: Type to compute in; "auto" is bfloat16 where the processor computes in it.
+        average: Average over flips and rotations; costs 8 times as much in 2D, 16 times in 3D.
+    """
+
+    tile: int | None = None
+    whole: bool = False
+    precision: Precision = "auto"
+    average: bool = False
+
+    def tiling(self) -> Tiling:
+        """The same for the package.
+
+        Raises:
+            SpecError: The tile holds nothing.
+        """
+        from unetscope.segmentation import Tiling
+
+        return Tiling(self.tile, self.whole, self.precision, self.average)
+
+
+class Settings(Recipe):
+    """A recipe of which only what was given is known, so that presets and stored runs fill in the rest."""
+
+    __doc__ = Recipe.__doc__
+    given: Mapping[str, Any]
+
+    def __init__(self, **given: Any) -> None:
+        object.__setattr__(self, "given", given)
+
+    def recipe(self, preset: str) -> Recipe:
+        """A preset's recipe with these settings.
+
+        Raises:
+            RecipeError: A setting is out of range, or two exclude each other.
+        """
+        if {"epochs", "minutes"} <= self.given.keys():
+            raise RecipeError("both --epochs and --minutes came; give one of them to say how long to train")
+        return Recipe.preset(preset, **self.given)
+
+
+FoldersOptions = Annotated[Folders, Parameter(name="*", group="Dataset")]
+NetworkOptions = Annotated[Network, Parameter(name="*", group="Network")]
+TrainingOptions = Annotated[Settings, Parameter(name="*", group="Training")]
+TilesOptions = Annotated[Tiles, Parameter(name="*", group="Tiles")]
+
+
+def parse_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Whole numbers separated by commas.
+
+    Raises:
+        DataError: It is something else.
+
+    Example:
+        >>> parse_numbers("16,32,64", "--widths")
+        (16, 32, 64)
+    """
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise DataError(f"{option} is {text!r}; give whole numbers separated by commas, such as 16,32,64") from error
