@@ -22,12 +22,16 @@ def draw(rows: list[Row], folder: Path) -> np.ndarray:
 
 
 def panels(sheet: np.ndarray, shape: tuple[int, int]) -> list[np.ndarray]:
-    """Image, label, segmentation and errors of the first row."""
-    height, width = shape
-    return [
+    """Image, label, segmentation and errors of the first row, one value for each square that shows a pixel."""
+    zoom = max(1, LARGEST // max(shape))
+    height, width = shape[0] * zoom, shape[1] * zoom
+    shown = [
         sheet[CAPTION : CAPTION + height, start : start + width].astype(float)
         for start in range(0, 4 * (width + GAP), width + GAP)
     ]
+    for panel in shown:
+        assert np.array_equal(panel, panel[::zoom, ::zoom].repeat(zoom, axis=0).repeat(zoom, axis=1))
+    return [panel[::zoom, ::zoom] for panel in shown]
 
 
 def some_row(shape: tuple[int, ...] = (24, 40), channels: int = 1, classes: int = 3) -> Row:

@@ -19,8 +19,8 @@ COLORS = np.array(
     np.float64,
 )  # Okabe & Ito: safe for color-blind readers
 MISSED, INVENTED = np.array([213.0, 94.0, 0.0]), np.array([86.0, 180.0, 233.0])
-LARGEST = 320
-CAPTION = 18
+LARGEST = 320  # pixels of a panel's longer side
+CAPTION, GAP = 18, 4
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,20 @@ def _draw_row(row: Row) -> Array:
     image, truth, prediction = _plane(row.image, 1), _plane(row.truth, 0), _plane(row.prediction, 0)
     gray = _stretch(image)
     panels = [gray, _overlay(gray, truth), _overlay(gray, prediction), _errors(gray, truth, prediction)]
-    step = max(1, -(-max(truth.shape) // LARGEST))
-    strip = np.concatenate(
-        [np.pad(p[::step, ::step], ((0, 0), (0, 4), (0, 0)), constant_values=255) for p in panels], 1
-    )
+    fitted = [np.pad(_fit(panel), ((0, 0), (0, GAP), (0, 0)), constant_values=255) for panel in panels]
+    strip = np.concatenate(fitted, axis=1)
     canvas = Image.new("RGB", (strip.shape[1], strip.shape[0] + CAPTION + 6), "white")
     canvas.paste(Image.fromarray(strip.round().astype(np.uint8)), (0, CAPTION))
     text = f"{row.caption}: image, label, segmentation, errors (orange missed, blue invented)"
     ImageDraw.Draw(canvas).text((2, 1), text, fill="black", font=ImageFont.load_default(12))
     return np.asarray(canvas)
+
+
+def _fit(panel: Array) -> Array:
+    """A panel of a good size: large ones thinned out, small ones with every pixel as a square."""
+    longest = max(panel.shape[:2])
+    step, zoom = -(-longest // LARGEST), max(1, LARGEST // longest)
+    return np.asarray(panel[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1))
 
 
 def _plane(array: Array, leading: int) -> Array:
