@@ -25,7 +25,8 @@ from unetscope.model.cost import count_cost, count_parameters
 from unetscope.model.spec import UNetSpec
 from unetscope.scores import Scores
 from unetscope.segmentation import Tiling
-from unetscope.training.loop import Epoch, train
+from unetscope.training.loop import train
+from unetscope.training.progress import Epoch
 from unetscope.training.recipe import Recipe
 
 SIZE = 128

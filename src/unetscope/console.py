@@ -22,8 +22,8 @@ from rich.table import Table
 if TYPE_CHECKING:
     from unetscope.file_segmentation import Job
     from unetscope.scores import Scores
-    from unetscope.training.loop import Epoch, Plan
-    from unetscope.training.loop import Progress as TrainingProgress
+    from unetscope.training.progress import Epoch, Plan
+    from unetscope.training.progress import Progress as TrainingProgress
 
 SILENCE_SECONDS = 15.0
 ESTIMATE_AFTER = 10  # steps

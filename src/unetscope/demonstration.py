@@ -21,7 +21,8 @@ from unetscope.reporting.sheet import Row, draw_sheet
 from unetscope.reporting.uplot import save_figures
 from unetscope.scores import Scores
 from unetscope.segmentation import Segmenter
-from unetscope.training.loop import Epoch, train
+from unetscope.training.loop import train
+from unetscope.training.progress import Epoch
 from unetscope.training.recipe import Recipe
 
 MARK = "made-by-unetscope-demo"

@@ -28,7 +28,9 @@ from unetscope.files import digest
 from unetscope.model.spec import UNetSpec
 from unetscope.scores import Scores, score_image
 from unetscope.training import loop as module
-from unetscope.training.loop import HISTORY, Epoch, Progress, Resume, learning_rate, train
+from unetscope.training.loop import HISTORY, Resume, train
+from unetscope.training.optimization import learning_rate
+from unetscope.training.progress import Epoch, Progress
 from unetscope.training.recipe import Recipe
 from unetscope.training.state import LAST, STATE, load_state
 from unetscope.training.team import Team

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,18 +21,20 @@ from torch import Tensor, nn
 from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset, Split
 from unetscope.data.normalization import Normalization, choose, measure, pool, span
-from unetscope.errors import CheckpointError, DataError, RecipeError
+from unetscope.errors import CheckpointError, RecipeError
 from unetscope.evaluation import fingerprint, score_items
 from unetscope.files import write_text
 from unetscope.model.cost import count_parameters
-from unetscope.model.geometry import layer_shapes
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
 from unetscope.scores import Scores
 from unetscope.segmentation import Segmenter, Tiling, choose_dtype, memory_layout
 from unetscope.training.loss import compute_loss
+from unetscope.training.optimization import learning_rate, make_optimizer
 from unetscope.training.patches import Patches
+from unetscope.training.progress import Epoch, OnEpoch, OnStep, Plan, Progress
 from unetscope.training.recipe import Recipe
+from unetscope.training.requirements import check_batch, check_classes, check_weights
 from unetscope.training.state import State, gather, load_state, save_state, scatter
 from unetscope.training.team import Team, gather_team
 
@@ -40,81 +42,6 @@ Resume = Literal["never", "exactly", "drifting"]
 
 HISTORY = "history.jsonl"
 TIMED_STEPS = 5
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What an epoch brought: one line of `history.jsonl`.
-
-    Attributes:
-        epoch: Its number, from 1.
-        step: Steps done in all.
-        loss: Mean training loss.
-        dice: Mean validation Dice over classes, then images; None if no validation image has foreground.
-        pixel_error: Share of wrong pixels of the validation images.
-        classes: Validation Dice by class.
-        best: Whether this is the best epoch so far.
-        seconds: Time it took.
-        warnings: What the user should know.
-    """
-
-    epoch: int
-    step: int
-    loss: float
-    dice: float | None
-    pixel_error: float | None
-    classes: Mapping[str, float | None]
-    best: bool
-    seconds: float
-    warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a run decided before its first step.
-
-    Attributes:
-        spec: The network.
-        parameters: Of the network.
-        split: Names of the images by role.
-        normalization: What is done to intensities.
-        patch: What the network reads of a patch, pixels per axis.
-        batch: Patches per step.
-        epoch_steps: Steps per epoch.
-        precision: Type to compute in.
-        device: Where.
-    """
-
-    spec: UNetSpec
-    parameters: int
-    split: Split
-    normalization: Normalization
-    patch: tuple[int, ...]
-    batch: int
-    epoch_steps: int
-    precision: str
-    device: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far training is.
-
-    Attributes:
-        step: Steps done.
-        steps: Steps in all.
-        loss: Loss of the last step; None before the first.
-        plan: What was decided before.
-    """
-
-    step: int
-    steps: int
-    loss: float | None
-    plan: Plan
-
-
-OnStep = Callable[[Progress], None]
-OnEpoch = Callable[[Epoch, Checkpoint], None]
 
 
 def train(
@@ -172,18 +99,18 @@ class _Run:
             self.recipe, self.spec = recipe, spec or _default_spec(dataset)
         else:
             self.recipe, self.spec = _stored(state, recipe, spec)
-        _check_classes(self.spec, dataset)
-        _check_weights(self.recipe, dataset)
+        check_classes(self.spec, dataset)
+        check_weights(self.recipe, dataset)
         team.share(self.recipe.batch)
         self.environment = _environment(team)
         self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
         self.normalization = _choose_normalization(dataset, self.split, self.recipe)
         self.patches = Patches(dataset, self.split.train, self.spec, self.recipe, self.normalization)
-        _check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
+        check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
         self.dtype = choose_dtype(self.recipe.precision)
         torch.manual_seed(self.recipe.seed)
         self.network = UNet(self.spec).to(team.device, memory_format=memory_layout(self.spec))  # type: ignore[call-overload]
-        self.optimizer = _make_optimizer(self.network, self.recipe)
+        self.optimizer = make_optimizer(self.network, self.recipe)
         self.digest = dataset.digest()
         self.step, self.best, self.best_epoch = 0, -math.inf, 0
         self.history: list[dict[str, Any]] = []
@@ -378,7 +305,7 @@ class _Run:
             return self.recipe.epochs * self.patches.epoch_steps
         self.steps = TIMED_STEPS
         network = deepcopy(self.network)
-        optimizer = _make_optimizer(network, self.recipe)
+        optimizer = make_optimizer(network, self.recipe)
         seconds = []
         for step, batch in self._batches(0, TIMED_STEPS):
             started = time.perf_counter()
@@ -392,59 +319,9 @@ class _Run:
         return int(self.team.agree(max(1, round(60 * self.recipe.minutes / per_step))))
 
 
-def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
-    """The step size of a step: a linear warm-up, then constant or down to zero along a cosine.
-
-    Args:
-        recipe: Peak, schedule and warm-up.
-        step: Steps done before.
-        steps: Steps in all.
-
-    Returns:
-        The learning rate.
-
-    Source:
-        Loshchilov & Hutter 2017 (SGDR), equation 5, one period.
-
-    Example:
-        >>> [learning_rate(Recipe(warmup=2), step, 10) for step in (0, 1, 10)]
-        [0.0005, 0.001, 0.0]
-    """
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
-    if recipe.schedule == "constant":
-        return recipe.learning_rate * warm
-    done = min(1.0, max(0.0, (step + 1 - recipe.warmup) / max(1, steps - recipe.warmup)))
-    return recipe.learning_rate * warm * (1 + math.cos(math.pi * done)) / 2
-
-
 def _default_spec(dataset: Dataset) -> UNetSpec:
     """The default network for a dataset."""
     return UNetSpec.preset("default", ndim=dataset.ndim, image_channels=dataset.channels, classes=len(dataset.classes))
-
-
-def _check_classes(spec: UNetSpec, dataset: Dataset) -> None:
-    found = (spec.ndim, spec.image_channels, max(2, spec.classes))
-    needed = (dataset.ndim, dataset.channels, len(dataset.classes))
-    if found != needed:
-        raise DataError(
-            f"the network is {found[0]}D for {found[1]} channels and {found[2]} classes, {dataset.root} holds "
-            f"{needed[0]}D images of {needed[1]} channels and {needed[2]} classes; change the network to match"
-        )
-
-
-def _check_weights(recipe: Recipe, dataset: Dataset) -> None:
-    weights, classes = recipe.class_weights, dataset.classes
-    if weights is not None and len(weights) != len(classes):
-        raise RecipeError(f"{len(weights)} class_weights came; give {len(classes)}, for {', '.join(classes)}")
-
-
-def _check_batch(spec: UNetSpec, batch: int, patch: tuple[int, ...]) -> None:
-    values = batch * min(math.prod(shape) for shape in layer_shapes(spec, patch).values())
-    if spec.norm == "batch" and values < 2:
-        raise RecipeError(
-            f"a batch of {batch} with patches of {'x'.join(map(str, patch))} pixels leaves a single value to batch "
-            "norm, which needs two or more; use a larger batch or patch"
-        )
 
 
 def _stored(state: State, recipe: Recipe, spec: UNetSpec | None) -> tuple[Recipe, UNetSpec]:
@@ -469,14 +346,6 @@ def _choose_normalization(dataset: Dataset, split: Split, recipe: Recipe) -> Nor
     if recipe.normalization == "range":
         return span(statistics)
     return choose(statistics) if recipe.normalization == "auto" else pool(statistics)
-
-
-def _make_optimizer(network: UNet, recipe: Recipe) -> torch.optim.Optimizer:
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, fused=True
-        )
-    return torch.optim.AdamW(network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _environment(team: Team) -> dict[str, Any]:
