@@ -33,8 +33,11 @@ format: $(VENV)/ready-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/ready-dev     ## the published protocols on real data (hours)
+bench: $(VENV)/ready-dev     ## every benchmark on real data (an hour on 2 cores)
 	$(BIN)/python benchmarks/dsb2018.py --data $(DATA)/dsb2018
+	$(BIN)/python benchmarks/default.py --data $(DATA)/dsb2018
+	$(BIN)/python benchmarks/tiles.py runs/dsb2018/native-16-32-64-64-64-0 --data $(DATA)/dsb2018
+	$(BIN)/python benchmarks/interruptions.py --processes 2
 
 clean:
 	rm -rf $(VENV) $(DEMO)
