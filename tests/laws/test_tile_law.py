@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
+from unetscope import segmentation
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.normalization import Normalization
-from unetscope.model.geometry import margin
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 from unetscope.segmentation import Segmenter, Tiling
@@ -139,26 +138,29 @@ def test_instance_norm_is_no_part_of_the_law_and_says_so() -> None:
     assert all_scores(checkpoint, image[:, :1, :1], whole=True).shape == (2, 1, 1)
 
 
-@pytest.mark.parametrize("padded", [True, False])
-def test_a_margin_smaller_by_one_stride_breaks_the_law(padded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The law is not vacuous: with too little context the same comparison fails."""
-    from unetscope import segmentation
+def short_of_context(first: int, last: int, start: int) -> tuple[int, int]:
+    """One stride less than the network needs before the tile."""
+    return (first + 4 if start else first), last
 
-    spec = UNetSpec.by_level((2, 3, 2), padded=padded, up="linear")
+
+def off_the_grid(first: int, last: int, start: int) -> tuple[int, int]:
+    """More than enough context, but pooled on another grid than the neighbors."""
+    return (first - 1, last + 3) if start else (first, last)
+
+
+@pytest.mark.parametrize(("padded", "mistake"), [(True, short_of_context), (False, off_the_grid)])
+def test_the_law_can_fail(padded: bool, mistake: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a wrong read box the same comparison finds a difference."""
     original = segmentation.read_box
 
-    def too_small(spec: UNetSpec, axis: int, start: int, stop: int, length: int) -> tuple[int, int]:
-        first, last = original(spec, axis, start, stop, length)
-        return (first + 4 if start else first), last
+    def wrong(spec: UNetSpec, axis: int, start: int, stop: int, length: int) -> tuple[int, int]:
+        return mistake(*original(spec, axis, start, stop, length), start)
 
-    if padded:
-        monkeypatch.setattr(segmentation, "read_box", too_small)
-        with pytest.raises(AssertionError):
-            check_law(spec, [(64, 64)], [16])
-    else:
-        shifted = replace(spec, padded=True)
-        assert margin(shifted) == (0, 0)
-        assert min(margin(spec)) > 0
+    spec = UNetSpec.by_level((2, 3, 2), padded=padded, up="linear")
+    check_law(spec, [(64, 64)], [16])
+    monkeypatch.setattr(segmentation, "read_box", wrong)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        check_law(spec, [(64, 64)], [16])
 
 
 def test_ties_take_the_lowest_class() -> None:
