@@ -23,7 +23,7 @@ from unetscope.data.similarity import NEAR_DUPLICATE, correlate_images
 from unetscope.evaluation import evaluate, select
 from unetscope.model.cost import count_cost, count_parameters
 from unetscope.model.spec import UNetSpec
-from unetscope.scores import Scores
+from unetscope.scores.overlap import Scores
 from unetscope.segmentation import Tiling
 from unetscope.training.loop import train
 from unetscope.training.progress import Epoch

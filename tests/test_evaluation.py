@@ -19,7 +19,7 @@ from unetscope.errors import DataError
 from unetscope.evaluation import Part, check_fit, evaluate, fingerprint, select
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
-from unetscope.scores import Scores, score_image
+from unetscope.scores.overlap import Scores, score_image
 from unetscope.segmentation import Tiling, segment
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unetscope.information.profile import Profile, profile
     from unetscope.model.spec import UNetSpec
     from unetscope.model.unet import UNet
-    from unetscope.scores import Scores
+    from unetscope.scores.overlap import Scores
     from unetscope.segmentation import Tiling, segment
     from unetscope.training.loop import train
     from unetscope.training.recipe import Recipe
@@ -33,7 +33,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "Profile": "information.profile",
     "Recipe": "training.recipe",
-    "Scores": "scores",
+    "Scores": "scores.overlap",
     "Tiling": "segmentation",
     "UNet": "model.unet",
     "UNetSpec": "model.spec",

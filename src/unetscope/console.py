@@ -21,7 +21,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from unetscope.file_segmentation import Job
-    from unetscope.scores import Scores
+    from unetscope.scores.overlap import Scores
     from unetscope.training.progress import Epoch, Plan
     from unetscope.training.progress import Progress as TrainingProgress
 

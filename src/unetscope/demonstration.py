@@ -19,7 +19,7 @@ from unetscope.files import check_writable, write_json, write_text
 from unetscope.information.profile import ProfileSettings, profile
 from unetscope.reporting.sheet import Row, draw_sheet
 from unetscope.reporting.uplot import save_figures
-from unetscope.scores import Scores
+from unetscope.scores.overlap import Scores
 from unetscope.segmentation import Segmenter
 from unetscope.training.loop import train
 from unetscope.training.progress import Epoch

@@ -10,7 +10,7 @@ from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset, Item
 from unetscope.errors import DataError
 from unetscope.files import digest
-from unetscope.scores import ImageScore, Scores, score_image
+from unetscope.scores.overlap import ImageScore, Scores, score_image
 from unetscope.segmentation import Segmenter, Tiling
 
 Part = Literal["test", "validation", "all"]

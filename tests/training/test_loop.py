@@ -26,7 +26,7 @@ from unetscope.errors import CheckpointError, DataError, RecipeError
 from unetscope.evaluation import evaluate
 from unetscope.files import digest
 from unetscope.model.spec import UNetSpec
-from unetscope.scores import Scores, score_image
+from unetscope.scores.overlap import Scores, score_image
 from unetscope.training import loop as module
 from unetscope.training.loop import HISTORY, Resume, train
 from unetscope.training.optimization import learning_rate

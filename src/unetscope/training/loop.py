@@ -27,7 +27,7 @@ from unetscope.files import write_text
 from unetscope.model.cost import count_parameters
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
-from unetscope.scores import Scores
+from unetscope.scores.overlap import Scores
 from unetscope.segmentation import Segmenter, Tiling, choose_dtype, memory_layout
 from unetscope.training.loss import compute_loss
 from unetscope.training.optimization import learning_rate, make_optimizer

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from unetscope.errors import DataError
-from unetscope.scores import ClassScore, ImageScore, Scores, confusion, rand_error, score_image
+from unetscope.scores.overlap import ClassScore, ImageScore, Scores, confusion, rand_error, score_image
 
 NAMES = ["background", "cell", "nucleus", "membrane", "debris"]
 SHAPES = [(23, 31), (5, 11, 13)]
@@ -360,5 +360,5 @@ def test_json_with_impossible_scores_is_refused(value):
 
 
 def test_importing_scores_loads_neither_skimage_nor_torch():
-    check = "import sys, unetscope.scores; sys.exit(bool({'skimage', 'torch', 'scipy'} & set(sys.modules)))"
+    check = "import sys, unetscope.scores.overlap; sys.exit(bool({'skimage', 'torch', 'scipy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
