@@ -13,7 +13,7 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.data.images import read_image, read_labels, write_image
 from unetscope.data.normalization import Normalization
 from unetscope.errors import DataError, ImageError, OutputError
-from unetscope.file_segmentation import find_images, open_job, run_job
+from unetscope.file_segmentation import Wanted, find_images, open_job, run_job
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 from unetscope.segmentation import Segmenter, Tiling
@@ -76,7 +76,7 @@ def test_what_is_written_is_what_the_network_says(tmp_path: Path, name: str, pro
     (source,) = write_images(tmp_path, name)
     before = source.read_bytes()
     segmenter, told = make_segmenter(), list[tuple[int, int]]()
-    job = open_job(segmenter, source, probabilities)
+    job = open_job(segmenter, source, Wanted(probabilities=probabilities))
     assert not (tmp_path / "out").exists()
     done = run_job(segmenter, job, tmp_path / "out", lambda *both: told.append(both))
     assert source.read_bytes() == before
@@ -102,7 +102,7 @@ def test_what_is_written_is_what_the_network_says(tmp_path: Path, name: str, pro
 def test_volumes_are_segmented_too(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.random.default_rng(0).random((4, 12, 10), np.float32))
     segmenter = make_segmenter(ndim=3)
-    done = run_job(segmenter, open_job(segmenter, tmp_path / "a.npy", True), tmp_path / "out")
+    done = run_job(segmenter, open_job(segmenter, tmp_path / "a.npy", Wanted(probabilities=True)), tmp_path / "out")
     assert done.probabilities is not None
     assert read_labels(done.labels, 3).shape == (4, 12, 10)
     assert read_image(done.probabilities, 3).shape == (3, 4, 12, 10)
@@ -124,7 +124,7 @@ def test_the_memory_counts_what_is_held(tmp_path: Path) -> None:
     mapped, held = open_job(segmenter, npy), open_job(segmenter, png)
     assert mapped.peak_bytes == segmenter.plan((64, 50)).peak_bytes
     assert held.peak_bytes == mapped.peak_bytes + 64 * 50
-    assert open_job(segmenter, npy, True).peak_bytes == mapped.peak_bytes + 3 * 4 * 64 * 50
+    assert open_job(segmenter, npy, Wanted(probabilities=True)).peak_bytes == mapped.peak_bytes + 3 * 4 * 64 * 50
 
 
 def test_what_cannot_be_read_or_written_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_a_plan_says_is_what_is_done(monkeypatch: pytest.MonkeyPatch) -> No
     calls, told = [], []
     original = segmenter._score
     monkeypatch.setattr(segmenter, "_score", lambda block: calls.append(block.shape) or original(block))
-    segmenter.labels_and_probabilities(random_image(1, 40, 50), "scan", None, lambda: told.append(1))
+    segmenter.fill(random_image(1, 40, 50), "scan", on_tile=lambda: told.append(1))
     plan = segmenter.plan((40, 50))
     assert calls == [(1, *(part.stop - part.start for part in tile.read)) for tile in plan.tiles]
     assert len(told) == len(plan.tiles) == 3 * 4
@@ -150,7 +150,7 @@ def test_probabilities_sum_to_one_and_agree_with_the_labels(classes: int, averag
     segmenter = make_segmenter(Tiling(tile=8, average=average), classes=classes)
     image = random_image(1, 20, 28)
     probabilities = np.full((max(2, classes), 20, 28), np.nan)
-    labels = segmenter.labels_and_probabilities(image, "scan", probabilities)
+    labels = segmenter.fill(image, "scan", probabilities=probabilities)
     np.testing.assert_allclose(probabilities.sum(axis=0), 1, atol=1e-5)
     assert probabilities.min() >= 0
     chosen = np.take_along_axis(probabilities, labels[None].astype(int), 0)[0]
@@ -162,7 +162,7 @@ def test_probabilities_are_torchs() -> None:
     segmenter = make_segmenter(Tiling(precision="float64"), classes=3)
     image = random_image(1, 16, 16)
     probabilities = np.zeros((3, 16, 16))
-    segmenter.labels_and_probabilities(image, "scan", probabilities)
+    segmenter.fill(image, "scan", probabilities=probabilities)
     normalized = torch.from_numpy((image - image.mean()) / image.std())[None]
     with torch.inference_mode():
         expected = class_scores(cast_network(segmenter.network, torch.float64)(normalized)).softmax(1)[0].numpy()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from unetscope import __version__
 from unetscope.data.normalization import Normalization
+from unetscope.data.spacing import Spacing
 from unetscope.errors import CheckpointError, DataError, SpecError
 from unetscope.files import digest, write_bytes, write_json
 from unetscope.model.spec import UNetSpec
@@ -41,6 +42,9 @@ class Checkpoint:
         weights: One tensor for each of the network's, by its name.
         normalization: What was done to intensities before the network saw them.
         classes: Names of the classes, the background first.
+        spacing: Distance between pixels that volumes are resampled to before the network sees them; None for none.
+        objects: Whether the classes are those of `data.objects`, from which single objects are put together.
+        smallest: Pixels that such an object has at least.
         recipe: How it was trained, plain values.
         split: Names of the images by role ("train", "validation", "profile", "test").
         provenance: Versions, seed, threads, data digest, scores: whatever a result must record.
@@ -50,6 +54,9 @@ class Checkpoint:
     weights: Mapping[str, Tensor] = field(repr=False)
     normalization: Normalization
     classes: tuple[str, ...]
+    spacing: Spacing | None = None
+    objects: bool = False
+    smallest: int = 0
     recipe: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -103,6 +110,9 @@ class Checkpoint:
                 "weights": {"file": WEIGHTS, "sha256": digest(folder / WEIGHTS)},
                 "normalization": self.normalization.to_json(),
                 "classes": list(self.classes),
+                "spacing": self.spacing.to_json() if self.spacing else None,
+                "objects": self.objects,
+                "smallest": self.smallest,
                 "recipe": dict(self.recipe),
                 "split": {role: list(names) for role, names in self.split.items()},
                 "provenance": dict(self.provenance),
@@ -124,6 +134,9 @@ class Checkpoint:
                 weights=_read_weights(folder / WEIGHTS, content["weights"]["sha256"]),
                 normalization=Normalization.from_json(content["normalization"]),
                 classes=tuple(content["classes"]),
+                spacing=Spacing.from_json(content["spacing"]) if content.get("spacing") else None,
+                objects=bool(content.get("objects", False)),
+                smallest=int(content.get("smallest", 0)),
                 recipe=content["recipe"],
                 split={role: tuple(names) for role, names in content["split"].items()},
                 provenance=content["provenance"],

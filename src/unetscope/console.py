@@ -20,7 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from unetscope.file_segmentation import Job
+    from unetscope.data.spacing import Spacing
+    from unetscope.fetching.catalog import PublicSet
+    from unetscope.file_segmentation import Job, Segmented
     from unetscope.scores.overlap import Scores
     from unetscope.training.progress import Epoch, Plan
     from unetscope.training.progress import Progress as TrainingProgress
@@ -31,6 +33,7 @@ SCHEMES = {
     "image": "every image by its own mean and spread",
     "dataset": "all images by the mean and spread of the training images",
     "range": "all images by one range of intensities",
+    "window": "all images by the intensities of the training images' foreground, cut off at its percentiles",
 }
 
 
@@ -148,7 +151,15 @@ def show_plan(plan: Plan) -> None:
             "no image is left for the test, so that only validation scores, which are optimistic, will be known; "
             "annotate some more images, or evaluate on another dataset"
         )
+    if plan.gap:
+        pixels = "x".join(map(str, plan.gap))
+        say(
+            f"blocks: these few images are cut into blocks with {pixels} pixels between them, so that scores are for "
+            "other places in these images and not for new ones"
+        )
     say(f"normalization: {SCHEMES[plan.normalization.scheme]}")
+    if plan.spacing:
+        say(f"spacing: volumes are resampled to {format_spacing(plan.spacing)}")
     say(f"network: widths {widths}, {plan.parameters:,} parameters, in {plan.precision} on the {plan.device}")
 
 
@@ -180,8 +191,9 @@ class TrainingBar:
 def show_epoch(epoch: Epoch) -> None:
     """One line an epoch."""
     mark = " (best)" if epoch.best else ""
+    panoptic = "" if epoch.panoptic is None else f"  panoptic quality {format_number(epoch.panoptic, 4)}"
     say(
-        f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  validation Dice {format_number(epoch.dice, 4)}"
+        f"epoch {epoch.epoch:3d}  loss {epoch.loss:.4f}  validation Dice {format_number(epoch.dice, 4)}{panoptic}"
         f"  {epoch.seconds:.1f} s{mark}"
     )
     for warning in epoch.warnings:
@@ -191,7 +203,7 @@ def show_epoch(epoch: Epoch) -> None:
 def show_job(job: Job) -> None:
     """What segmenting an image will take."""
     size = "x".join(map(str, job.plan.size))
-    tiles = format_count(len(job.plan.tiles), "tile")
+    tiles = format_count(job.tiles, "tile")
     say(f"{job.source}: {tiles} of {size}, about {format_bytes(job.peak_bytes)} of memory at the most")
     if not job.plan.seamless:
         warn("instance norm looks at the whole tile, so that the result depends on the tile; --whole avoids this")
@@ -213,6 +225,79 @@ def show_scores(scores: Scores) -> None:
         f"{format_count(len(scores.images), 'image')}: mean Dice {format_number(scores.dice, 4)}, "
         f"pixel error {format_number(scores.pixel_error, 4)}, adapted Rand error {format_number(scores.rand_error, 4)}"
     )
+
+    show_objects(scores)
+    show_surfaces(scores)
+    show_evidence(scores)
+
+
+def show_objects(scores: Scores) -> None:
+    """How well single objects are told apart."""
+    pooled = scores.objects
+    if pooled is None:
+        return
+    shown = {
+        "AP@.5": pooled.ap[0],
+        "AP@.75": pooled.ap[5],
+        "mean AP .5 to .95": pooled.mean_ap,
+        "panoptic quality": pooled.panoptic,
+    }
+    listed = ", ".join(f"{name} {format_number(value)}" for name, value in shown.items())
+    say(f"objects: {pooled.true} true, {pooled.predicted} found; {listed}")
+
+
+def show_surfaces(scores: Scores) -> None:
+    """How far surfaces are apart, in the unit of the spacing."""
+    rows = [
+        (each.name, *map(format_number, (each.hd95, each.hd95_median, each.nsd)), str(each.missed))
+        for each in scores.surfaces
+    ]
+    if rows:
+        print_table(("class", "HD95, mean", "HD95, median", "surface Dice", "missed"), rows)
+
+
+def show_evidence(scores: Scores) -> None:
+    """Which difference so many images could show; a warning when they are too few for any claim."""
+    from unetscope.scores.power import describe_evidence, is_too_small
+
+    (warn if is_too_small(len(scores.images)) else say)(describe_evidence(scores))
+
+
+def show_segmented(result: Segmented) -> None:
+    """What became of an image."""
+    found = "" if result.objects is None else f"; {format_count(result.objects, 'object')} in {result.table}"
+    say(f"  -> {result.labels}: {format_shares(result.shares)}{found}")
+
+
+def format_spacing(spacing: Spacing) -> str:
+    """Distances between pixels.
+
+    Example:
+        >>> from unetscope.data.spacing import Spacing
+        >>> format_spacing(Spacing((3.0, 0.75, 0.75), "mm"))
+        '3 x 0.75 x 0.75 mm'
+    """
+    return f"{' x '.join(f'{step:.4g}' for step in spacing.steps)} {spacing.unit}"
+
+
+def show_sets(sets: Sequence[PublicSet]) -> None:
+    """The public sets, with what they hold and how much is downloaded."""
+    rows = [
+        (f"{each.name:<12}{each.title}", "by hand" if not each.files else format_megabytes(each.megabytes))
+        for each in sets
+    ]
+    print_table(("set", "download"), rows)
+    say("`unetscope fetch NAME --out FOLDER` shows license and citation and downloads one")
+
+
+def format_megabytes(megabytes: float | None) -> str:
+    """A size to download, or a dash where it is not known.
+
+    Example:
+        >>> format_megabytes(80.82), format_megabytes(None)
+        ('81 MB', '-')
+    """
+    return "-" if megabytes is None else f"{megabytes:.0f} MB"
 
 
 def format_number(value: float | None, digits: int = 3) -> str:

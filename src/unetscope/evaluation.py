@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from unetscope.checkpoint import Checkpoint, record_versions
+from unetscope.data.blocks import share_pixels
 from unetscope.data.dataset import Dataset, Item
-from unetscope.errors import DataError
-from unetscope.files import digest
+from unetscope.errors import DataError, RecipeError
+from unetscope.scores.objects import score_objects
 from unetscope.scores.overlap import ImageScore, Scores, score_image
+from unetscope.scores.surface import score_surfaces
 from unetscope.segmentation import Segmenter, Tiling
 
 Part = Literal["test", "validation", "all"]
 OnImage = Callable[[int, int], None]
+
+FOREGROUND = ("background", "object")
+"""The classes that a network is scored for when its own only serve to tell objects apart."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What to measure besides the overlap of classes.
+
+    Attributes:
+        objects: Match single objects, where the labels number them.
+        tolerance: Measure surfaces too, with this distance taken for none, in the unit of the images' spacing (pixels
+            where they have none); None for no surfaces.
+    """
+
+    objects: bool = True
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.tolerance is not None and not 0 <= self.tolerance < float("inf"):
+            raise RecipeError(f"tolerance is {self.tolerance}; use a distance of at least 0")
 
 
 def evaluate(
@@ -23,6 +48,7 @@ def evaluate(
     part: Part = "test",
     tiling: Tiling = Tiling(),
     on_image: OnImage | None = None,
+    measures: Measures = Measures(),
 ) -> Scores:
     """Score a network's segmentation of annotated images.
 
@@ -33,6 +59,7 @@ def evaluate(
             where it has one; "validation": those that chose the best epoch (their scores are optimistic); "all".
         tiling: How to segment.
         on_image: Called with images done and images in all.
+        measures: What to measure besides the overlap of classes.
 
     Returns:
         Scores per image and class.
@@ -40,27 +67,60 @@ def evaluate(
     Raises:
         DataError: The dataset does not fit the network, or has no image of that part.
     """
-    check_fit(checkpoint, dataset)
-    return score_items(
-        Segmenter(checkpoint, tiling), checkpoint.classes, dataset, select(checkpoint, dataset, part), on_image
-    )
+    seen = see(checkpoint, dataset)
+    check_fit(checkpoint, seen)
+    return score_items(Segmenter(checkpoint, tiling), seen, select(checkpoint, seen, part), measures, on_image)
+
+
+def see(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:
+    """A dataset as a network's training saw it: as classes of objects, and images in the blocks they were cut into.
+
+    Raises:
+        DataError: The labels do not number objects, and the network tells objects apart.
+    """
+    if checkpoint.objects:
+        dataset = dataset.as_objects()
+    gap, known = tuple(checkpoint.provenance.get("gap", ())), _seen(checkpoint)
+    cut = [item.name for item in dataset.items if gap and not item.box and _shares_pixels(item, known)]
+    if not cut:
+        return dataset
+    blocks = dataset.subset(cut).in_blocks(gap)
+    # Images that training never saw stay whole; all of them are for testing then.
+    others = tuple(replace(item, part="test") for item in dataset.items if item.name not in cut)
+    return replace(blocks, items=(*blocks.items, *others))
 
 
 def score_items(
     segmenter: Segmenter,
-    classes: tuple[str, ...],
     dataset: Dataset,
     items: Iterable[Item],
+    measures: Measures = Measures(),
     on_image: OnImage | None = None,
 ) -> Scores:
     """Segment and score the given images of a dataset."""
     chosen, scored = list(items), list[ImageScore]()
     for item in chosen:
-        image, truth = dataset.read(item)
-        scored.append(score_image(truth, segmenter.labels(image, str(item.image)), classes, name=item.name))
+        scored.append(_score_item(segmenter, dataset, item, measures))
         if on_image:
             on_image(len(scored), len(chosen))
     return Scores(tuple(scored))
+
+
+def _score_item(segmenter: Segmenter, dataset: Dataset, item: Item, measures: Measures) -> ImageScore:
+    """Segment and score one image."""
+    image, truth = dataset.read(item)
+    spacing, classes = dataset.read_spacing(item), segmenter.classes
+    found, objects = segmenter.labels(image, str(item.image), spacing), None
+    if segmenter.finds_objects or (measures.objects and dataset.labelling.kind == "instances"):
+        numbers, true_numbers = segmenter.objects(found), dataset.read_instances(item)
+        objects = score_objects(true_numbers, numbers, name=item.name)
+        if segmenter.finds_objects:  # inside and border only serve to tell objects apart
+            truth, found, classes = np.sign(true_numbers), (numbers > 0).astype(np.uint8), FOREGROUND
+    score = replace(score_image(truth, found, classes, name=item.name), objects=objects)
+    if measures.tolerance is None:
+        return score
+    steps = spacing.steps if spacing else (1.0,) * dataset.ndim
+    return replace(score, surfaces=score_surfaces(truth, found, classes, steps, measures.tolerance))
 
 
 def select(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> tuple[Item, ...]:
@@ -69,22 +129,33 @@ def select(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> tuple[Item, 
     Raises:
         DataError: There are none.
     """
-    seen = checkpoint.provenance.get("seen", {})
     if part == "all":
         return dataset.items
     if part == "validation":
-        known = set(seen.get("validation", ()))
-        chosen = tuple(item for item in dataset.items if digest(item.image) in known)
+        validated = _seen(checkpoint, "validation")
+        chosen = tuple(item for item in dataset.items if item.digest() in validated)
         need = "give the dataset that the network was trained on"
     else:
-        known = {each for role in seen.values() for each in role}
+        known = _seen(checkpoint)
         explicit = any(item.part == "test" for item in dataset.items)
         fresh = (item for item in dataset.items if not explicit or item.part == "test")
-        chosen = tuple(item for item in fresh if digest(item.image) not in known)
+        chosen = tuple(item for item in fresh if not _shares_pixels(item, known))
         need = "give a dataset of other annotated images, or say --part validation (optimistic) or --part all"
     if not chosen:
         raise DataError(f"{dataset.root} has no {part} images for this network among its {len(dataset.items)}; {need}")
     return chosen
+
+
+def _seen(checkpoint: Checkpoint, *roles: str) -> set[str]:
+    """Digests of the images or blocks that a run has seen in some roles, or in any."""
+    seen = checkpoint.provenance.get("seen", {})
+    return {each for role, digests in seen.items() if role in roles or not roles for each in digests}
+
+
+def _shares_pixels(item: Item, known: set[str]) -> bool:
+    """Whether an image is among those that a run has seen, or overlaps with a block of them."""
+    digest = item.digest()
+    return digest in known or any(share_pixels(digest, other) for other in known)
 
 
 def describe_use(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> dict[str, Any]:
@@ -100,7 +171,7 @@ def describe_use(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> dict[s
 
 def fingerprint(dataset: Dataset, names: Iterable[str]) -> list[str]:
     """Digests of the named images' files: what a run remembers of the images it has seen."""
-    return [digest(Path(dataset.item(name).image)) for name in names]
+    return [dataset.item(name).digest() for name in names]
 
 
 def check_fit(checkpoint: Checkpoint, dataset: Dataset) -> None:

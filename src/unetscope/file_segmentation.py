@@ -12,15 +12,42 @@ from typing import Any
 
 import numpy as np
 
-from unetscope.data.images import SUFFIXES, read_image, saved_suffix, write_image, write_labels
+from unetscope.data.formats.registry import is_series, stem_of, suffix_of
+from unetscope.data.images import (
+    SUFFIXES,
+    open_stack,
+    read_image,
+    read_spacing,
+    saved_suffix,
+    write_image,
+    write_labels,
+)
+from unetscope.data.spacing import Spacing
 from unetscope.errors import DataError, OutputError
+from unetscope.measurement import join_tables, measure_objects, write_table
 from unetscope.segmentation import Plan, Segmenter, check_image
 
 LABELS = "labels"  # where datasets keep what people annotated
 PROBABILITIES = "-probabilities"
 PROBABILITY_BYTES = 4  # each, in float32
+FIRST_CHANNEL = "_0000"  # how nnU-Net ends the name of a file that holds the first channel alone
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How image files are read and what is written besides label images.
+
+    Attributes:
+        axes: What the axes of the files mean, such as "TYX", where they do not say it themselves.
+        probabilities: The class probabilities.
+        table: A table of objects; a network that tells objects apart writes it in any case.
+    """
+
+    axes: str | None = None
+    probabilities: bool = False
+    table: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,18 +56,26 @@ class Job:
 
     Attributes:
         source: The file.
-        image: (channels, [z,] y, x) as the network reads it; memory-mapped where the file holds plain numbers.
-        plan: The tiles.
-        probabilities: Whether the class probabilities are wanted too.
+        pages: (pages, channels, [z,] y, x) as the network reads it: several pages where a 2D network meets a stack;
+            memory-mapped where the file holds plain numbers.
+        spacing: Distance between pixels, where it is known.
+        plan: The tiles of a page.
+        wanted: What is written.
         peak_bytes: Estimated memory at the most: the tiles, the labels, and the image and the probabilities where they
             are held as a whole.
     """
 
     source: Path
-    image: Array
+    pages: Array
+    spacing: Spacing | None
     plan: Plan
-    probabilities: bool
+    wanted: Wanted
     peak_bytes: int
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all pages."""
+        return len(self.plan.tiles) * len(self.pages)
 
 
 @dataclass(frozen=True)
@@ -49,9 +84,11 @@ class Segmented:
 
     Attributes:
         image: The file.
-        labels: Its label image: class indices in the smallest unsigned type.
+        labels: Its label image: class indices, or numbers of objects, in the smallest unsigned type.
         probabilities: (classes, [z,] y, x), float32, where they were wanted.
+        table: Its objects, where they were wanted.
         shares: Share of every class.
+        objects: How many there are, where they were looked for.
         tiles: Tiles that it took.
         seconds: Time that it took.
     """
@@ -59,7 +96,9 @@ class Segmented:
     image: Path
     labels: Path
     probabilities: Path | None
+    table: Path | None
     shares: dict[str, float]
+    objects: int | None
     tiles: int
     seconds: float
 
@@ -68,13 +107,15 @@ class Segmented:
         return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
 
-def find_images(paths: Iterable[Path], out: Path, probabilities: bool = False) -> list[Path]:
+def find_images(paths: Iterable[Path], out: Path, probabilities: bool = False, channels: int = 1) -> list[Path]:
     """The image files among files and folders.
 
     Args:
-        paths: Files, or folders whose image files are taken; a file that is named twice is taken once.
+        paths: Files, folders whose image files are taken, or DICOM series; one that is named twice is taken once.
         out: Where the results will go.
         probabilities: Whether probabilities will be among them.
+        channels: What the network reads: where each is a file of its own (CASE_0000, CASE_0001, ...), the first stands
+            for all.
 
     Returns:
         The files, in order.
@@ -84,13 +125,15 @@ def find_images(paths: Iterable[Path], out: Path, probabilities: bool = False) -
         OutputError: The results would lie among the images, or among their label images.
     """
     found = list({file.resolve(): file for path in paths for file in _files_in(path)}.values())
+    further = {file.resolve() for first in found for file in _channel_files(first, channels)[1:]}
+    found = [file for file in found if file.resolve() not in further]
     taken: dict[str, Path] = {}
     for file in found:
         if out.resolve() in (file.parent.resolve(), file.resolve().parent):
             raise OutputError(f"{out} holds the image {file.name}, which is never overwritten; choose another --out")
         if out.resolve() == file.resolve().parent.with_name(LABELS):
             raise OutputError(f"{out} holds the label images of {file.parent}; choose another --out to keep them")
-        for stem in (file.stem, f"{file.stem}{PROBABILITIES}")[: 1 + probabilities]:
+        for stem in (stem_of(file), f"{stem_of(file)}{PROBABILITIES}")[: 1 + probabilities]:
             if stem in taken:
                 raise DataError(
                     f"{taken[stem]} and {file} would have results of one name; segment them into two folders"
@@ -105,19 +148,23 @@ def _files_in(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"{path} does not exist; give image files or folders of them")
-    inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    if is_series(path):
+        return [path]
+    visible = sorted(file for file in path.iterdir() if file.name[0] != ".")
+    inside = [file for file in visible if suffix_of(file) in SUFFIXES or is_series(file)]
     if not inside:
         raise DataError(f"{path} holds no images; files ending in {', '.join(SUFFIXES)} are read")
     return inside
 
 
-def open_job(segmenter: Segmenter, source: Path, probabilities: bool = False) -> Job:
+def open_job(segmenter: Segmenter, source: Path, wanted: Wanted = Wanted()) -> Job:
     """Open one image file and plan its segmentation.
 
     Args:
         segmenter: The network.
-        source: Image file; a gray one is repeated for a network that reads colors.
-        probabilities: Whether the class probabilities are wanted too.
+        source: Image file or DICOM series; a gray one is repeated for a network that reads colors, and a network of 2D
+            images takes a stack page by page.
+        wanted: How it is read and what is written.
 
     Returns:
         The job; its memory is an estimate.
@@ -125,15 +172,39 @@ def open_job(segmenter: Segmenter, source: Path, probabilities: bool = False) ->
     Raises:
         DataError: The image cannot be read or is not for this network.
     """
-    image = read_image(source, segmenter.spec.ndim)
-    held = 0 if isinstance(image, np.memmap) else image.nbytes
-    if len(image) == 1 < segmenter.spec.image_channels:
-        image = np.broadcast_to(image, (segmenter.spec.image_channels, *image.shape[1:]))
-    check_image(segmenter.spec, image, str(source))
-    plan = segmenter.plan(image.shape[1:])
-    if probabilities:
-        held += prod(image.shape[1:]) * len(segmenter.classes) * PROBABILITY_BYTES
-    return Job(source, image, plan, probabilities, plan.peak_bytes + held)
+    spec = segmenter.spec
+    pages = _read_pages(segmenter, source, wanted.axes)
+    held = 0 if isinstance(pages, np.memmap) else pages.nbytes
+    if pages.shape[1] == 1 < spec.image_channels:
+        pages = np.broadcast_to(pages, (len(pages), spec.image_channels, *pages.shape[2:]))
+    check_image(spec, pages[0], str(source))
+    spacing = read_spacing(source, spec.ndim)
+    shape = pages.shape[2:]
+    plan = segmenter.plan(segmenter.grid(shape, spacing))
+    pixels = len(pages) * prod(shape)
+    if wanted.probabilities:
+        held += pixels * len(segmenter.classes) * PROBABILITY_BYTES
+    return Job(source, pages, spacing, plan, wanted, plan.peak_bytes + held)
+
+
+def _read_pages(segmenter: Segmenter, source: Path, axes: str | None) -> Array:
+    """(pages, channels, [z,] y, x) of a file, or of the files that hold one channel each."""
+    files = _channel_files(source, segmenter.spec.image_channels)
+    read = [open_stack(file, axes) if segmenter.spec.ndim == 2 else read_image(file, 3, axes)[None] for file in files]
+    if len({each.shape for each in read}) > 1:
+        sizes = ", ".join(f"{file.name} {each.shape}" for file, each in zip(files, read, strict=True))
+        raise DataError(f"the channels of {source} differ in size ({sizes}); export them again")
+    return read[0] if len(read) == 1 else np.concatenate(read, axis=1)
+
+
+def _channel_files(source: Path, channels: int) -> list[Path]:
+    """The files of one image whose channels are files CASE_0000, CASE_0001, ...; the source itself otherwise."""
+    ending = f"{FIRST_CHANNEL}{suffix_of(source)}"
+    if channels == 1 or not source.name.endswith(ending):
+        return [source]
+    case = source.name.removesuffix(ending)
+    files = [source.with_name(f"{case}_{channel:04d}{suffix_of(source)}") for channel in range(channels)]
+    return files if all(file.exists() for file in files) else [source]
 
 
 def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, int], None] | None = None) -> Segmented:
@@ -142,7 +213,7 @@ def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, i
     Args:
         segmenter: The network.
         job: The opened file.
-        out: Folder for `<stem>.<ending of the image>` and `<stem>-probabilities.tif`.
+        out: Folder for `<stem>.<ending of the image>`, `<stem>-probabilities.tif` and `<stem>.csv`.
         on_tile: Called with tiles done and tiles in all.
 
     Returns:
@@ -153,24 +224,69 @@ def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, i
         OutputError: The result cannot be written.
     """
     started, done = time.perf_counter(), itertools.count(1)
-    tiles = len(job.plan.tiles)
-    shape = (len(segmenter.classes), *job.image.shape[1:])
-    filled = np.empty(shape, np.float32) if job.probabilities else None
-    report = (lambda: on_tile(next(done), tiles)) if on_tile else None
-    labels = segmenter.labels_and_probabilities(job.image, str(job.source), filled, report)
-    target = out / f"{job.source.stem}{saved_suffix(job.source)}"
-    write_labels(target, labels)
-    beside = out / f"{job.source.stem}{PROBABILITIES}.tif"
+    report = (lambda: on_tile(next(done), job.tiles)) if on_tile else None
+    classes, filled = len(segmenter.classes), None
+    if job.wanted.probabilities:
+        filled = np.empty((classes, len(job.pages), *job.pages.shape[2:]), np.float32)
+    labels = np.stack(
+        [
+            segmenter.fill(page, str(job.source), job.spacing, None if filled is None else filled[:, index], report)
+            for index, page in enumerate(job.pages)
+        ]
+    )
+    numbers = _number_objects(segmenter, labels) if segmenter.finds_objects or job.wanted.table else None
+    stem = stem_of(job.source)
+    target, beside, table = out / f"{stem}{saved_suffix(job.source)}", out / f"{stem}{PROBABILITIES}.tif", None
+    if segmenter.finds_objects and numbers is not None:
+        write_labels(target, _as_read(numbers), like=job.source, classes=_name_objects(numbers))
+    else:
+        write_labels(target, _as_read(labels), like=job.source, classes=segmenter.classes)
     if filled is not None:
-        write_image(beside, filled)
+        write_image(beside, filled[:, 0] if len(job.pages) == 1 else filled)
+    if numbers is not None:
+        table = out / f"{stem}.csv"
+        _write_table(table, segmenter, job, labels, numbers)
     return Segmented(
         image=job.source,
         labels=target,
         probabilities=None if filled is None else beside,
+        table=table,
         shares=_shares(labels, segmenter.classes),
-        tiles=tiles,
+        objects=None if numbers is None else int(numbers.max(initial=0)),
+        tiles=job.tiles,
         seconds=round(time.perf_counter() - started, 3),
     )
+
+
+def _as_read(pages: Array) -> Array:
+    """A label image of as many axes as the file: a single page is none."""
+    return pages[0] if len(pages) == 1 else pages
+
+
+def _number_objects(segmenter: Segmenter, pages: Array) -> Array:
+    """Objects of every page, numbered through all of them."""
+    numbered, last = [], 0
+    for labels in pages:
+        numbers = segmenter.objects(labels)
+        numbered.append(np.where(numbers > 0, numbers + np.uint32(last), np.uint32(0)))
+        last = max(last, int(numbered[-1].max(initial=0)))
+    return np.stack(numbered)
+
+
+def _name_objects(numbers: Array) -> tuple[str, ...]:
+    """Names for formats that keep one a label."""
+    return ("background", *(f"object {index}" for index in range(1, int(numbers.max(initial=0)) + 1)))
+
+
+def _write_table(path: Path, segmenter: Segmenter, job: Job, labels: Array, numbers: Array) -> None:
+    """Write the objects of all pages."""
+    classes = np.sign(numbers).astype(np.uint8) if segmenter.finds_objects else labels
+    names = ("background", "object") if segmenter.finds_objects else segmenter.classes
+    tables = [
+        measure_objects(objects, page, job.spacing, kinds, names)
+        for objects, page, kinds in zip(numbers, job.pages, classes, strict=True)
+    ]
+    write_table(path, join_tables(tables))
 
 
 def _shares(labels: Array, classes: tuple[str, ...]) -> dict[str, float]:

@@ -50,7 +50,7 @@ class Network:
     norm: Literal["none", "batch", "instance"] | None = None
     activation: Literal["relu", "leaky"] | None = None
     down: Literal["max", "strided"] | None = None
-    up: Literal["transposed", "nearest", "linear", "subpixel"] | None = None
+    up: Literal["transposed", "nearest", "linear", "subpixel", "unpool"] | None = None
     dropout: float | None = None
 
     def spec_for(self, dataset: Dataset) -> UNetSpec:
@@ -72,21 +72,26 @@ class Network:
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a dataset keeps its files.
+    """Where a dataset keeps its files, and how they are read.
 
     Attributes:
         images: Name of the folders of images.
         labels: Name of the folders of labels.
+        axes: What the axes of the files mean, such as ZYX, TYX or CYX, where they do not say it themselves.
+        objects: Tell single objects apart: labels number them, or each connected piece of a mask is one.
     """
 
     images: str = "images"
     labels: str = "labels"
+    axes: str | None = None
+    objects: bool = False
 
     def open(self, path: Path) -> Dataset:
         """The dataset in a folder."""
         from unetscope.data.dataset import Dataset
 
-        return Dataset.open(path, images=self.images, labels=self.labels)
+        dataset = Dataset.open(path, images=self.images, labels=self.labels, axes=self.axes)
+        return dataset.as_objects() if self.objects else dataset
 
 
 @dataclass(frozen=True)

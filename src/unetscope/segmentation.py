@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetscope.checkpoint import Checkpoint
+from unetscope.data.objects import find_objects, number_objects
+from unetscope.data.reading import is_spaced
+from unetscope.data.spacing import Spacing, resample_image, resample_labels, resampled_shape
 from unetscope.errors import DataError, SpecError
 from unetscope.model.cost import count_cost
 from unetscope.model.geometry import margin, read_box
@@ -95,17 +98,33 @@ class Segmenter:
         self.spec = checkpoint.spec
         self.normalization = checkpoint.normalization
         self.classes = checkpoint.classes
+        self.spacing = checkpoint.spacing
+        self.finds_objects, self.smallest = checkpoint.objects, checkpoint.smallest
         self.tiling = tiling
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = choose_dtype(tiling.precision)
         self.network = cast_network(checkpoint.network().to(self.device), self.dtype)
         self.views = tuple(_views(self.spec)) if tiling.average else (((), 0),)
 
+    def grid(self, shape: tuple[int, ...], spacing: Spacing | None) -> tuple[int, ...]:
+        """The shape that an image is brought to before the network sees it.
+
+        Args:
+            shape: ([z,] y, x), pixels.
+            spacing: Distance between its pixels, if it is known.
+
+        Returns:
+            `shape` itself unless the network was trained at another spacing.
+        """
+        if self.spacing is None or spacing is None or is_spaced(spacing, self.spacing):
+            return shape
+        return resampled_shape(shape, spacing.in_unit(self.spacing.unit).steps, self.spacing.steps)
+
     def plan(self, shape: tuple[int, ...]) -> Plan:
         """The tiles for an image and the memory they take.
 
         Args:
-            shape: ([z,] y, x), pixels.
+            shape: ([z,] y, x), pixels, as the network sees it.
 
         Returns:
             The plan; its peak memory is an estimate.
@@ -122,7 +141,7 @@ class Segmenter:
         """Scores of an image, tile by tile.
 
         Args:
-            image: (channels, [z,] y, x) of any size from one pixel up; may be memory-mapped.
+            image: (channels, [z,] y, x) of any size from one pixel up, on the network's grid; may be memory-mapped.
             name: What messages call the image.
 
         Yields:
@@ -139,12 +158,15 @@ class Segmenter:
             block = affine.apply(read_mirrored(image, tile.read))
             yield tile.write, self._score(block)[(slice(None), *tile.keep)]
 
-    def labels(self, image: NDArray[np.generic], name: str = "the image") -> NDArray[np.unsignedinteger]:
+    def labels(
+        self, image: NDArray[np.generic], name: str = "the image", spacing: Spacing | None = None
+    ) -> NDArray[np.unsignedinteger]:
         """Class indices of an image; ties take the lowest class.
 
         Args:
             image: (channels, [z,] y, x) of any size from one pixel up; may be memory-mapped.
             name: What messages call the image.
+            spacing: Distance between its pixels, if it is known.
 
         Returns:
             ([z,] y, x), 0 = background. Only this is held for the whole image, never its scores.
@@ -153,16 +175,52 @@ class Segmenter:
             DataError: Channels or axes are not the network's.
             ImageError: A value is not finite.
         """
-        return self.labels_and_probabilities(image, name, None)
+        return self.fill(image, name, spacing)
 
-    def labels_and_probabilities(
+    def objects(self, labels: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
+        """Number the objects of a whole segmented image; tiles cut none of them.
+
+        Args:
+            labels: Class indices of the whole image, as `labels` returns them.
+
+        Returns:
+            ([z,] y, x), 1 to the number of objects, 0 = background: put together from inside and border where the
+            network was trained to tell them apart (what is far smaller than the objects it learned is left out),
+            otherwise the connected components of each foreground class.
+        """
+        return find_objects(labels, self.smallest) if self.finds_objects else number_objects(labels)
+
+    def fill(
+        self,
+        image: NDArray[np.generic],
+        name: str = "the image",
+        spacing: Spacing | None = None,
+        probabilities: NDArray[np.floating] | None = None,
+        on_tile: Callable[[], None] | None = None,
+    ) -> NDArray[np.unsignedinteger]:
+        """As `labels`, and fills `probabilities` (classes, [z,] y, x) where given (a memory-mapped file, say).
+
+        An image of another spacing than the network's is resampled, its arg-max is taken there, and each of its own
+        pixels gets the class of the network's pixel under its center.
+        """
+        shape, wanted = image.shape[1:], self.grid(image.shape[1:], spacing)
+        if wanted == shape:
+            return self._fill(image, name, probabilities, on_tile)
+        check_image(self.spec, image, name)
+        coarse = None if probabilities is None else np.empty((len(probabilities), *wanted), np.float32)
+        labels = resample_labels(self._fill(resample_image(image, wanted), name, coarse, on_tile), shape)
+        if probabilities is not None and coarse is not None:
+            probabilities[...] = resample_image(coarse, shape)
+        return labels
+
+    def _fill(
         self,
         image: NDArray[np.generic],
         name: str,
         probabilities: NDArray[np.floating] | None,
-        on_tile: Callable[[], None] | None = None,
+        on_tile: Callable[[], None] | None,
     ) -> NDArray[np.unsignedinteger]:
-        """As `labels`, and fills `probabilities` (classes, [z,] y, x) where given (a memory-mapped file, say)."""
+        """The labels of an image on the network's grid."""
         result = np.zeros(image.shape[1:], _label_dtype(self.spec))
         for box, scores in self.scores(image, name):
             result[box] = scores.argmax(axis=0)
@@ -213,6 +271,7 @@ def segment(
     checkpoint: Checkpoint,
     image: NDArray[np.generic],
     tiling: Tiling = Tiling(),
+    spacing: Spacing | None = None,
 ) -> NDArray[np.unsignedinteger]:
     """Segment one image.
 
@@ -220,9 +279,10 @@ def segment(
         checkpoint: The trained network.
         image: (channels, [z,] y, x), or without channels if the network reads one; any size from one pixel up.
         tiling: How to segment.
+        spacing: Distance between its pixels; a network that was trained at another spacing needs it.
 
     Returns:
-        Class indices ([z,] y, x), 0 = background.
+        ([z,] y, x), 0 = background: class indices, or object numbers of a network that was trained on objects.
 
     Raises:
         DataError: Channels or axes are not the network's, or a value is not finite.
@@ -232,7 +292,9 @@ def segment(
     """
     if image.ndim == checkpoint.ndim and checkpoint.spec.image_channels == 1:
         image = image[None]
-    return Segmenter(checkpoint, tiling).labels(image)
+    segmenter = Segmenter(checkpoint, tiling)
+    labels = segmenter.labels(image, spacing=spacing)
+    return segmenter.objects(labels) if checkpoint.objects else labels
 
 
 def check_image(spec: UNetSpec, image: NDArray[np.generic], name: str) -> None:

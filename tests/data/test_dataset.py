@@ -1,186 +1,18 @@
-import json
-import re
+import hashlib
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from folders import IMAGE, MASK, folder_of, masks, with_values
 
-from unetscope.data.dataset import IGNORE, Dataset, Item, Labelling, Split
+from unetscope.data.dataset import IGNORE, Dataset, Spacing
 from unetscope.data.images import write_image, write_labels
+from unetscope.data.objects import OBJECT_CLASSES, classify_objects
+from unetscope.data.spacing import resample_image
 from unetscope.errors import DataError, ImageError
-
-IMAGE = np.random.default_rng(0).integers(0, 256, (1, 6, 8), np.uint8)
-MASK = np.zeros((6, 8), np.uint8)
-MASK[1:4, 2:6] = 255
-RED, GREEN = (255, 0, 0), (0, 255, 0)
-
-
-def with_values(*values: int) -> np.ndarray:
-    """A label image in which each value is one square."""
-    labels = np.zeros((6, 4 * len(values)), np.uint16)
-    for index, value in enumerate(values):
-        labels[1:4, 4 * index + 1 : 4 * index + 3] = value
-    return labels
-
-
-def folder_of(root: Path, labels: dict[str, np.ndarray], declaration: str = "", part: str = "") -> Path:
-    """A dataset with these label images, and images of their sizes."""
-    for stem, array in labels.items():
-        size = array.shape[1:] if array.ndim == 3 and len(array) == 3 else array.shape
-        suffix = ".tif" if len(size) == 3 else ".png"
-        write_image(root / part / "images" / f"{stem}{suffix}", np.full((1, *size), len(stem), np.uint8))
-        write = write_image if len(size) < array.ndim else write_labels
-        write(root / part / "labels" / f"{stem}{suffix}", array)
-    if declaration:
-        (root / "dataset.toml").write_text(declaration)
-    return root
-
-
-def colored(*colors: tuple[int, int, int]) -> np.ndarray:
-    """A label image in colors, black elsewhere."""
-    image = np.zeros((3, 6, 4 * len(colors)), np.uint8)
-    for index, color in enumerate(colors):
-        image[:, 1:4, 4 * index + 1 : 4 * index + 3] = np.reshape(color, (3, 1, 1))
-    return image
-
-
-def masks(count: int) -> dict[str, np.ndarray]:
-    return {f"{index:02}": MASK for index in range(count)}
-
-
-def items(groups: list[str], tested: frozenset[str] = frozenset()) -> tuple[Item, ...]:
-    """Items without files, numbered, in these groups."""
-    return tuple(
-        Item(f"{i:03}", Path(f"{i}.png"), Path(f"{i}.png"), "test" if group in tested else None, group)
-        for i, group in enumerate(groups)
-    )
-
-
-def dataset_of(members: tuple[Item, ...]) -> Dataset:
-    return Dataset(Path(), members, ndim=2, channels=1, labelling=Labelling("mask"))
-
-
-# --------------------------------------------------------------------------------------------------------- layouts
-
-
-def test_images_and_labels_side_by_side(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(2))
-    write_image(tmp_path / "images" / "b.TIF", IMAGE)
-    write_labels(tmp_path / "labels" / "b.npy", MASK)
-    (tmp_path / "images" / ".hidden.png").write_bytes(b"")
-    (tmp_path / "images" / "notes.md").write_text("cells")
-    dataset = Dataset.open(tmp_path)
-    assert dataset.names == ("00", "01", "b")
-    assert (dataset.ndim, dataset.channels, dataset.classes) == (2, 1, ("background", "foreground"))
-    image, labels = dataset.read(dataset.item("b"))
-    np.testing.assert_array_equal(image, IMAGE)
-    np.testing.assert_array_equal(labels, MASK > 0)
-    assert labels.dtype == np.uint8
-
-
-def test_train_and_test_folders(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(3), part="train")
-    folder_of(tmp_path, masks(2), part="test")
-    dataset = Dataset.open(str(tmp_path))
-    assert dataset.names == ("train/00", "train/01", "train/02", "test/00", "test/01")
-    assert dataset.split().test == ("test/00", "test/01")
-
-
-def test_other_folder_names(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(2), part="train")
-    (tmp_path / "train" / "images").rename(tmp_path / "train" / "raw")
-    (tmp_path / "train" / "labels").rename(tmp_path / "train" / "truth")
-    assert len(Dataset.open(tmp_path, images="raw", labels="truth").items) == 2
-
-
-@pytest.mark.parametrize("lists", [("train",), ("test",), ("train", "test")])
-def test_lists_give_parts(tmp_path: Path, lists: tuple[str, ...]) -> None:
-    folder_of(tmp_path, masks(5))
-    stems = {"train": "00\n02\n\n03\n", "test": "01\n04"}
-    for name in lists:
-        (tmp_path / f"{name}.txt").write_text(stems[name])
-    dataset = Dataset.open(tmp_path)
-    assert [item.part for item in dataset.items] == ["train", "test", "train", "train", "test"]
-    assert dataset.split(seed=3).test == ("01", "04")
-
-
-@pytest.mark.parametrize(
-    ("train", "test", "words"),
-    [
-        ("00\n09", "01", "train.txt lists 09, and there is no such image"),
-        ("00\n01", "01", "lists 01 in both"),
-        ("00", "01", r"1 images of .* neither in train.txt nor in test.txt \(02\)"),
-    ],
-)
-def test_lists_that_do_not_fit(tmp_path: Path, train: str, test: str, words: str) -> None:
-    folder_of(tmp_path, masks(3))
-    (tmp_path / "train.txt").write_text(train)
-    (tmp_path / "test.txt").write_text(test)
-    with pytest.raises(DataError, match=words):
-        Dataset.open(tmp_path)
-
-
-def test_lists_in_other_encodings_are_named_not_fatal(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(2))
-    (tmp_path / "train.txt").write_bytes(b"\xef\xbb\xbf00\r\n")
-    assert [item.part for item in Dataset.open(tmp_path).items] == ["train", "test"]
-    (tmp_path / "train.txt").write_bytes(b"\xff\xfe0\x000\x00")
-    with pytest.raises(DataError, match=r"train\.txt lists .* no such image"):
-        Dataset.open(tmp_path)
-
-
-def test_missing_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nowhere does not exist, and a folder"):
-        Dataset.open(tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"has neither images nor train/images; put images into .*/images"):
-        Dataset.open(tmp_path)
-    (tmp_path / "images").mkdir()
-    with pytest.raises(DataError, match=r"labels does not exist, and training needs a label image"):
-        Dataset.open(tmp_path)
-    (tmp_path / "labels").mkdir()
-    with pytest.raises(DataError, match=r"images holds no files, and \.png, \.tif, \.tiff, \.npy are read"):
-        Dataset.open(tmp_path)
-    (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(DataError, match=r"a\.txt is a file"):
-        Dataset.open(tmp_path / "a.txt")
-
-
-def test_both_layouts_at_once_are_refused(tmp_path: Path) -> None:
-    folder_of(folder_of(tmp_path, masks(2)), masks(2), part="train")
-    with pytest.raises(DataError, match="has both images and train/images"):
-        Dataset.open(tmp_path)
-
-
-def test_unknown_formats_are_counted(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(1))
-    for path in (tmp_path / "images").iterdir():
-        path.rename(path.with_suffix(".nii.gz"))
-    with pytest.raises(DataError, match=r"images holds 1 \.nii\.gz, and \.png"):
-        Dataset.open(tmp_path)
-
-
-@pytest.mark.parametrize(("lacking", "other"), [("labels", "images"), ("images", "labels")])
-def test_files_without_a_partner(tmp_path: Path, lacking: str, other: str) -> None:
-    folder_of(tmp_path, masks(6))
-    for stem in ("01", "02", "04", "05"):
-        (tmp_path / lacking / f"{stem}.png").unlink()
-    what = "images" if other == "images" else "label images"
-    with pytest.raises(DataError, match=rf"^4 {what} in .*{other} without .*{lacking} \(01, 02, 04, \.\.\.\); add"):
-        Dataset.open(tmp_path)
-
-
-def test_equal_stems(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(2))
-    write_image(tmp_path / "images" / "01.tif", IMAGE)
-    with pytest.raises(DataError, match=r"holds 01\.png and 01\.tif, which have the same stem; keep one"):
-        Dataset.open(tmp_path)
-
-
-# --------------------------------------------------------------------------------------------------------- reading
 
 
 def test_sizes_must_agree(tmp_path: Path) -> None:
@@ -258,287 +90,200 @@ def test_the_digest_is_of_names_and_contents_only(tmp_path: Path) -> None:
     assert Dataset.open(tmp_path / "two").digest() not in (changed, one.digest())
 
 
-# ------------------------------------------------------------------------------------------------------- labelling
+def test_volumes_among_planes_are_refused(tmp_path: Path) -> None:
+    folder_of(tmp_path, masks(2), "values = [0, 255]")
+    (tmp_path / "images" / "01.png").unlink()
+    write_image(tmp_path / "images" / "01.tif", np.zeros((1, 4, 6, 8), np.uint8))
+    with pytest.raises(DataError, match=r"01\.tif holds 4 pages, and one 2D image was needed"):
+        Dataset.open(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["argument", "dataset.toml"])
+def test_axes_that_files_do_not_say(tmp_path: Path, where: str) -> None:
+    volume = np.random.default_rng(0).integers(0, 9, (3, 6, 8), np.uint8)
+    write_image(tmp_path / "images" / "a.npy", volume)
+    write_labels(tmp_path / "labels" / "a.png", MASK)
+    write_image(tmp_path / "images" / "b.npy", volume)
+    write_labels(tmp_path / "labels" / "b.png", MASK)
+    plain = Dataset.open(tmp_path)
+    assert plain.channels == 3
+    if where == "dataset.toml":
+        (tmp_path / "dataset.toml").write_text('axes = "YCX"')
+    dataset = Dataset.open(tmp_path, axes="YCX" if where == "argument" else None)
+    assert dataset.channels == 6 and dataset.read_image(dataset.items[0]).shape == (6, 3, 8)
+    np.testing.assert_array_equal(dataset.read_image(dataset.items[0]), volume.transpose(1, 0, 2))
+
+
+def test_the_digest_of_an_image_is_of_its_file(tmp_path: Path) -> None:
+    dataset = Dataset.open(folder_of(tmp_path, masks(2)))
+    for item in dataset.items:
+        assert item.digest() == hashlib.sha256(item.image.read_bytes()).hexdigest()
+
+
+# --------------------------------------------------------------------------------------------------------- objects
+
+
+def test_instances_become_background_inside_and_border(tmp_path: Path) -> None:
+    numbers = with_values(3, 5, 9)
+    dataset = Dataset.open(folder_of(tmp_path, {"a": numbers, "b": with_values(1, 2)}, 'kind = "instances"'))
+    objects = dataset.as_objects()
+    assert objects.classes == OBJECT_CLASSES and objects.stored == dataset.labelling
+    assert objects.as_objects() == objects
+    item = objects.item("a")
+    image, labels = objects.read(item)
+    np.testing.assert_array_equal(labels, classify_objects(numbers))
+    np.testing.assert_array_equal(image, dataset.read_image(item))
+    for each in (dataset, objects):
+        np.testing.assert_array_equal(each.read_instances(item), numbers)
+    np.testing.assert_array_equal(dataset.read_labels(item), numbers > 0)
+
+
+def test_masks_become_objects_by_their_components(tmp_path: Path) -> None:
+    numbers = with_values(1, 2, 3)
+    dataset = Dataset.open(folder_of(tmp_path, {"a": numbers.astype(bool) * 255, "b": MASK}))
+    assert dataset.labelling.kind == "mask"
+    item = dataset.item("a")
+    np.testing.assert_array_equal(dataset.read_instances(item), numbers)
+    np.testing.assert_array_equal(dataset.as_objects().read_labels(item), classify_objects(numbers))
+
+
+def test_components_of_classes_are_numbered_but_not_learned_as_objects(tmp_path: Path) -> None:
+    numbers = with_values(2, 1, 2)
+    dataset = Dataset.open(folder_of(tmp_path, {"a": numbers, "b": with_values(1, 2)}, 'kind = "classes"'))
+    np.testing.assert_array_equal(dataset.read_instances(dataset.item("a")), with_values(1, 2, 3))
+    with pytest.raises(DataError, match=r'has the classes background, class 1, class 2, .* declare kind = "instances"'):
+        dataset.as_objects()
+
+
+@pytest.mark.parametrize("kind", ["instances", "mask"])
+def test_ignored_pixels_belong_to_no_object(tmp_path: Path, kind: str) -> None:
+    stored = with_values(1, 9, 1) if kind == "mask" else with_values(1, 9, 2)
+    dataset = Dataset.open(folder_of(tmp_path, {"a": stored}, f'kind = "{kind}"\nignore = 9'))
+    expected = np.where(stored == 9, IGNORE, with_values(1, 9, 2).astype(int))
+    np.testing.assert_array_equal(dataset.read_instances(dataset.items[0]), expected)
+    labels = dataset.as_objects().read_labels(dataset.items[0])
+    np.testing.assert_array_equal(labels == IGNORE, stored == 9)
+
+
+# --------------------------------------------------------------------------------------------------------- spacing
+
+
+def volumes(
+    root: Path,
+    steps: dict[str, tuple[float, ...]],
+    affines: dict[str, np.ndarray] | None = None,
+    size: tuple[int, ...] = (16, 12, 10),
+) -> Path:
+    """NIfTI images and labels (x, y, z) with these steps, and labels with other affines where given."""
+    for stem, step in steps.items():
+        affine = np.diag([*step[::-1], 1.0])
+        values = np.random.default_rng(len(stem)).normal(size=size).astype(np.float32)
+        labels = np.zeros(values.shape, np.uint8)
+        labels[4:12, 3:9, 2:7] = 1
+        for folder, array, place in (("images", values, affine), ("labels", labels, (affines or {}).get(stem, affine))):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            image = nibabel.Nifti1Image(array, place)
+            image.header.set_xyzt_units("mm")
+            nibabel.save(image, root / folder / f"{stem}.nii.gz")
+    return root
+
+
+def test_spacing_is_read_and_resampled_to_a_target(tmp_path: Path) -> None:
+    steps = {"a": (2.0, 1.0, 1.0), "b": (1.0, 1.0, 1.0), "c": (1.005, 0.995, 1.0)}
+    stored = Dataset.open(volumes(tmp_path, steps))
+    dataset = stored.at_spacing((1.0, 1.0, 1.0))
+    assert dataset.ndim == 3 and stored.names == ("a", "b", "c")
+    for item in stored.items:
+        spacing = stored.read_spacing(item)
+        assert spacing.unit == "mm" and spacing.steps == pytest.approx(steps[item.name], rel=1e-6)
+        image, labels = dataset.read(item)
+        plain_image, plain_labels = stored.read(item)
+        shape = (20, 12, 16) if item.name == "a" else (10, 12, 16)
+        assert image.shape[1:] == labels.shape == shape and dataset.read_instances(item).shape == shape
+        if item.name == "a":
+            assert dataset.read_spacing(item) == Spacing((1.0, 1.0, 1.0), "mm") and image.dtype == np.float32
+            np.testing.assert_array_equal(labels, np.repeat(plain_labels, 2, axis=0))
+            np.testing.assert_array_equal(image, resample_image(plain_image, shape))
+        else:
+            np.testing.assert_array_equal(image, plain_image)
+            np.testing.assert_array_equal(labels, plain_labels)
+
+
+def test_images_without_a_spacing_are_read_as_they_are(tmp_path: Path) -> None:
+    dataset = Dataset.open(folder_of(tmp_path, masks(2)))
+    assert dataset.read_spacing(dataset.items[0]) is None
+    image, labels = dataset.at_spacing((0.5, 0.5)).read(dataset.items[0])
+    assert image.shape[1:] == labels.shape == MASK.shape
+    with pytest.raises(DataError, match=r"holds 2D images, and the spacing .* came; give one step an axis"):
+        dataset.at_spacing((1.0, 1.0, 1.0))
+
+
+def test_a_target_may_have_its_own_unit(tmp_path: Path) -> None:
+    dataset = Dataset.open(volumes(tmp_path, {"a": (2.0, 1.0, 1.0)}))
+    item, steps = dataset.items[0], (1.0, 1.0, 1.0)
+    fine = dataset.at_spacing(Spacing((1000.0, 1000.0, 1000.0), "µm")).read_labels(item)
+    np.testing.assert_array_equal(fine, dataset.at_spacing(steps).read_labels(item))
+    with pytest.raises(DataError, match=r"a\.nii\.gz cannot be brought to 1 x 1 x 1 pixel: a spacing in mm"):
+        dataset.at_spacing(Spacing(steps, "pixel")).read(item)
+
+
+def test_blocks_are_cut_from_what_is_stored_and_resampled_each(tmp_path: Path) -> None:
+    dataset = Dataset.open(volumes(tmp_path, {"a": (1.0, 1.0, 0.25)}, size=(60, 12, 10)))
+    cut = [
+        dataset.at_spacing((1.0, 1.0, 0.5)).in_blocks((1, 1, 1)),
+        dataset.in_blocks((1, 1, 1)).at_spacing((1, 1, 0.5)),
+    ]
+    assert cut[0].items == cut[1].items
+    for item in cut[0].items:
+        image, labels = cut[0].read(item)
+        assert labels.shape == image.shape[1:] == cut[1].read_image(item).shape[1:]
+        assert labels.shape[2] == round((item.box[2][1] - item.box[2][0]) / 2)
+
+
+def test_sizes_are_compared_before_they_are_resampled(tmp_path: Path) -> None:
+    dataset = Dataset.open(volumes(tmp_path, {"a": (1.0, 1.0, 1.0)})).at_spacing((2.0, 2.0, 2.0))
+    labels = np.zeros((16, 12, 9), np.uint8)
+    nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), tmp_path / "labels" / "a.nii.gz")
+    with pytest.raises(DataError, match=r"has 10 x 12 x 16 pixels and .* has 9 x 12 x 16"):
+        dataset.read(dataset.items[0])
+
+
+def test_objects_are_classified_on_the_grid(tmp_path: Path) -> None:
+    dataset = Dataset.open(volumes(tmp_path, {"a": (2.0, 1.0, 1.0)}))
+    objects = dataset.as_objects().at_spacing((1.0, 1.0, 1.0))
+    item = dataset.items[0]
+    expected = classify_objects(np.repeat(dataset.read_instances(item), 2, axis=0))
+    np.testing.assert_array_equal(objects.read_labels(item), expected)
+
+
+MIRRORED, MOVED, WIDER = np.diag([-1.0, 1, 1, 1]), np.eye(4), np.diag([1.0, 1, 1.1, 1])
+MOVED[:3, 3] = 0, 0, 0.6
 
 
 @pytest.mark.parametrize(
-    ("labels", "kind", "classes"),
+    ("affine", "words"),
     [
-        ([with_values(1), with_values(1)], "mask", 2),
-        ([with_values(255), with_values(0)], "mask", 2),
-        ([with_values(1, 2), with_values(2, 1)], "classes", 3),
-        ([with_values(1, 2, 1), with_values(1, 2, 3)], "classes", 4),
-        ([with_values(1, 2), with_values(1, 2, 3)], "instances", 2),
-        ([with_values(1, 2), with_values(0)], "instances", 2),
-        ([with_values(*range(1, 20)), with_values(5)], "classes", 20),
-        ([with_values(*range(1, 22)), with_values(5)], "instances", 2),
-        ([with_values(7, 9, 11, *range(100, 120)), with_values(0)], "instances", 2),
+        (MIRRORED, "is oriented otherwise than"),
+        (MOVED, "has another origin than"),
+        (WIDER, "has pixels of 1.1 x 1 x 1 mm"),
     ],
 )
-def test_kinds_are_inferred(tmp_path: Path, labels: list[np.ndarray], kind: str, classes: int) -> None:
-    dataset = Dataset.open(folder_of(tmp_path, {f"{i}": array for i, array in enumerate(labels)}))
-    assert dataset.labelling.kind == kind
-    assert len(dataset.classes) == classes and dataset.classes[0] == "background"
-    assert re.fullmatch(r"The 2 label files hold .*\.", dataset.labelling.reason)
-    for item, array in zip(dataset.items, labels, strict=True):
-        expected = array if kind == "classes" else array > 0
-        np.testing.assert_array_equal(dataset.read_labels(item), expected)
-
-
-def test_gaps_name_the_line_to_add(tmp_path: Path) -> None:
-    labels = {"a": with_values(2, 3), "b": with_values(3)}
-    folder_of(tmp_path, labels)
-    with pytest.raises(DataError, match=r"hold the values 0, 2, 3, .* add the line `values = \[0, 2, 3\]`") as caught:
-        Dataset.open(tmp_path)
-    line = re.findall("`(values.*?)`", str(caught.value))[0]
-    dataset = Dataset.open(folder_of(tmp_path, {}, line))
-    assert dataset.classes == ("background", "class 1", "class 2")
-    np.testing.assert_array_equal(np.unique(dataset.read_labels(dataset.item("a"))), [0, 1, 2])
-
-
-def test_colors_name_the_lines_to_add(tmp_path: Path) -> None:
-    folder_of(tmp_path, {"a": colored(RED, GREEN, GREEN), "b": colored(RED)})
-    with pytest.raises(DataError, match=r"labels/a\.png has 3 channels, and a label image has one") as caught:
-        Dataset.open(tmp_path)
-    lines = str(caught.value).split("\n", 1)[1]
-    assert lines == "[colors]\nclass_0 = [0, 0, 0]\nclass_1 = [255, 0, 0]\nclass_2 = [0, 255, 0]" or (
-        lines == "[colors]\nclass_0 = [0, 0, 0]\nclass_1 = [0, 255, 0]\nclass_2 = [255, 0, 0]"
-    )
-    dataset = Dataset.open(folder_of(tmp_path, {}, lines))
-    assert dataset.classes == ("class_0", "class_1", "class_2")
-    labels = dataset.read_labels(dataset.item("a"))
-    table = np.array(dataset.labelling.colors)
-    np.testing.assert_array_equal(table[labels].transpose(2, 0, 1), colored(RED, GREEN, GREEN))
-
-
-def test_at_most_12_colors_are_listed(tmp_path: Path) -> None:
-    folder_of(tmp_path, {"a": colored(*((i, i, 1) for i in range(1, 20))), "b": colored(RED)})
-    with pytest.raises(DataError, match=r"9 rarer colors") as caught:
-        Dataset.open(tmp_path)
-    assert str(caught.value).count("class_") == 12
-
-
-@pytest.mark.parametrize("dtype", ["i8", "u8", "f4", "u4", "?"])
-def test_every_type_of_label_file_can_be_inferred(tmp_path: Path, dtype: str) -> None:
-    folder_of(tmp_path, masks(2))
-    for path in (tmp_path / "labels").iterdir():
-        path.unlink()
-        np.save(path.with_suffix(".npy"), (MASK > 0).astype(dtype))
+def test_labels_that_lie_elsewhere_are_refused(tmp_path: Path, affine: np.ndarray, words: str) -> None:
+    volumes(tmp_path, {"a": (1.0, 1.0, 1.0), "b": (1.0, 1.0, 1.0)}, {"b": affine})
     dataset = Dataset.open(tmp_path)
-    np.testing.assert_array_equal(dataset.read_labels(dataset.items[0]), MASK > 0)
+    dataset.read(dataset.item("a"))
+    with pytest.raises(DataError, match=rf"labels/b\.nii\.gz {words} .*images/b\.nii\.gz"):
+        dataset.read(dataset.item("b"))
 
 
-@pytest.mark.parametrize(
-    ("declaration", "labels", "words"),
-    [
-        ("values = [0, 255]", with_values(255, 7), r"b\.png holds the value 7, and the known ones are 0, 255;"),
-        ("values = [0, 1]", with_values(40_000), r"b\.png holds the value 40000"),
-        ('kind = "mask"', with_values(7, 9), r"b\.png holds values from 7 to 9 beside 0, and a mask"),
-        ("[colors]\na = [0, 0, 0]\nb = [9, 9, 9]", colored(RED), r"b\.png holds the color \(255, 0, 0\)"),
-        ("values = [0, 255]", colored(RED), r"b\.png has 3 channels, and label images of kind 'classes' have 1"),
-        ("[colors]\na = [0, 0, 0]\nb = [9, 9, 9]", MASK, r"b\.png has 1 channels, .* 'colors' have 3"),
-    ],
-)
-def test_undeclared_values_are_refused(tmp_path: Path, declaration: str, labels: np.ndarray, words: str) -> None:
-    dataset = Dataset.open(folder_of(tmp_path, {"a": MASK, "b": labels}, declaration))
-    with pytest.raises(DataError, match=words):
-        dataset.read_labels(dataset.item("b"))
-
-
-@pytest.mark.parametrize("value", [0, 3])
-def test_one_value_everywhere_is_refused(tmp_path: Path, value: int) -> None:
-    folder_of(tmp_path, dict.fromkeys("abc", np.full((6, 8), value)))
-    with pytest.raises(DataError, match=rf"all 3 label files hold only {value}, and at least two classes"):
-        Dataset.open(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "declaration",
-    ["ignore = 9", 'kind = "mask"\nignore = 9', 'kind = "instances"\nignore = 9', "values = [0, 7]\nignore = 9"],
-)
-def test_ignored_pixels_get_their_own_index(tmp_path: Path, declaration: str) -> None:
-    dataset = Dataset.open(folder_of(tmp_path, {"a": with_values(7, 9), "b": with_values(7)}, declaration))
-    labels = dataset.read_labels(dataset.item("a"))
-    assert labels.dtype == np.int16
-    stored = with_values(7, 9)
-    np.testing.assert_array_equal(labels, np.select([stored == 9, stored == 7], [IGNORE, 1], 0))
-    assert dataset.read_labels(dataset.item("b")).dtype == np.int16
-
-
-def test_ignored_pixels_do_not_stop_objects_from_being_recognized(tmp_path: Path) -> None:
-    labels = {"a": with_values(1, 2, 255, 255), "b": with_values(1, 255)}
-    assert Dataset.open(folder_of(tmp_path, labels, "ignore = 255")).labelling.kind == "instances"
-
-
-@pytest.mark.parametrize(
-    ("declaration", "kind", "classes"),
-    [
-        ('kind = "mask"', "mask", ("background", "foreground")),
-        ('kind = "instances"\nclasses = ["glass", "cell"]', "instances", ("glass", "cell")),
-        ('classes = ["a", "b", "c"]', "classes", ("a", "b", "c")),
-        ('kind = "classes"\nclasses = ["a", "b"]', "classes", ("a", "b")),
-        ("values = [5, 0]", "classes", ("background", "foreground")),
-        ("[colors]\na = [0, 0, 0]\nb = [1, 2, 3]", "colors", ("a", "b")),
-    ],
-)
-def test_what_is_declared_needs_no_look(tmp_path: Path, declaration: str, kind: str, classes: tuple[str, ...]) -> None:
-    folder_of(tmp_path, masks(2), declaration)
-    path = tmp_path / "labels" / "01.png"
-    path.write_bytes(b"nothing to see here")
-    labelling = Dataset.open(tmp_path).labelling
-    assert (labelling.kind, labelling.classes) == (kind, classes)
-    assert labelling.reason == f"Declared in {tmp_path / 'dataset.toml'}."
-
-
-def test_declared_names_go_with_what_is_inferred(tmp_path: Path) -> None:
-    folder_of(tmp_path, {"a": with_values(1, 2), "b": with_values(2, 1)}, 'kind = "classes"')
-    assert Dataset.open(tmp_path).classes == ("background", "class 1", "class 2")
-    (tmp_path / "dataset.toml").write_text('classes = ["background", "cell"]')
-    with pytest.raises(DataError, match=r"3 values for 2 classes; .* \(the 2 label files hold the values 0 to 2"):
-        Dataset.open(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("declaration", "words"),
-    [
-        ("kinds = 1", r"unknown keys kinds; the known ones are kind, classes, values, ignore, colors, groups"),
-        ("kind = ", "cannot be read as TOML"),
-        ('kind = "masks"', 'kind = \'masks\'; one of "mask", "classes"'),
-        ('kind = ["mask"]', "kind ="),
-        ("classes = [1, 2]", "a list of names"),
-        ('classes = "ab"', "a list of names"),
-        ('classes = ["a", "a"]\nkind = "mask"', "each once"),
-        ("values = [0, true]", "a list of whole numbers"),
-        ("values = [0, -1]", "whole numbers from 0 to"),
-        ("values = [0, 0]", "each once"),
-        ("values = [0]", "values for 2 classes"),
-        ("values = [0, 1]\nignore = 1", "each once"),
-        ('values = [0, 1]\nclasses = ["a", "b", "c"]', "2 values for 3 classes"),
-        ("ignore = 1.5", "a whole number"),
-        ("[colors]\na = [0, 0]", "a table of lines such as cell"),
-        ("colors = 3", "a table of lines such as cell"),
-        ("[colors]\na = [0, 0, 0]\nb = [0, 0, 256]", "whole numbers"),
-        ("values = [1, 2]\n[colors]\na = [0, 0, 0]\nb = [1, 0, 0]", "mix colors with values"),
-        ('kind = "mask"\n[colors]\na = [0, 0, 0]\nb = [1, 0, 0]', "mix colors with values"),
-        ('kind = "instances"\nclasses = ["a", "b", "c"]', "have 3 classes"),
-        ('kind = "colors"', r"without a \[colors\] table"),
-        ("[groups]\n00 = 1", "a table of lines such as image1"),
-        ('[groups]\nx = "p"', "puts x into a group, and there is no such image"),
-    ],
-)
-def test_declarations_that_cannot_be(tmp_path: Path, declaration: str, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        Dataset.open(folder_of(tmp_path, masks(2), declaration))
-
-
-@pytest.mark.parametrize(
-    "labelling",
-    [
-        Labelling("mask", values=(0, 255), reason="Why."),
-        Labelling("instances", ignore=9),
-        Labelling("classes", ("a", "b", "c"), values=(0, 4, 2), ignore=255),
-        Labelling("colors", ("a", "b"), colors=((0, 0, 0), RED)),
-    ],
-)
-def test_json_brings_a_labelling_back(labelling: Labelling) -> None:
-    assert Labelling.from_json(json.loads(json.dumps(labelling.to_json()))) == labelling
-
-
-@pytest.mark.parametrize("content", [{}, {"kind": "mask"}, Labelling("mask").to_json() | {"kind": "x"}])
-def test_other_mappings_are_no_labelling(content: dict) -> None:
-    with pytest.raises(DataError, match=r"labelling|labels of kind"):
-        Labelling.from_json(content)
-
-
-# ----------------------------------------------------------------------------------------------------------- split
-
-GROUPS = st.lists(st.sampled_from("abcdefghijklmnop"), min_size=2, max_size=40)
-
-
-@settings(deadline=None, max_examples=200)
-@given(
-    groups=GROUPS,
-    tested=st.frozensets(st.sampled_from("abcdefghijklmnop"), max_size=3),
-    seed=st.integers(0, 2**32),
-    validation=st.floats(0.01, 0.99),
-    test=st.floats(0, 0.99),
-    order=st.randoms(),
-)
-def test_roles_are_disjoint_cover_everything_and_divide_no_group(
-    groups: list[str], tested: frozenset[str], seed: int, validation: float, test: float, order: object
-) -> None:
-    members = items(groups, tested)
-    untested = set(groups) - tested
-    if len(untested) < 2:
-        with pytest.raises(DataError, match=r"at least 2( groups)? are needed"):
-            dataset_of(members).split(seed, validation, test)
-        return
-    split = dataset_of(members).split(seed, validation, test)
-    roles = (split.train, split.validation, split.test)
-    assert sorted(name for role in roles for name in role) == [item.name for item in members]
-    group_of = {item.name: item.group for item in members}
-    assert sum(len({group_of[name] for name in role}) for role in roles) == len(set(groups))
-    assert split.train and split.validation and split.profile == split.validation
-    if tested & set(groups):
-        assert {group_of[name] for name in split.test} == tested & set(groups)
-    else:
-        assert bool(split.test) == (len(untested) >= 5 and test > 0)
-    shuffled = list(members)
-    order.shuffle(shuffled)
-    again = dataset_of(tuple(shuffled)).split(seed, validation, test)
-    assert [sorted(role) for role in (again.train, again.validation, again.test)] == [list(role) for role in roles]
-
-
-@pytest.mark.parametrize(
-    ("count", "sizes"), [(2, (1, 1, 0)), (4, (3, 1, 0)), (5, (3, 1, 1)), (20, (14, 2, 4)), (100, (68, 12, 20))]
-)
-def test_shares(count: int, sizes: tuple[int, int, int]) -> None:
-    split = dataset_of(items([f"{i}" for i in range(count)])).split()
-    assert (len(split.train), len(split.validation), len(split.test)) == sizes
-
-
-def test_seeds_differ() -> None:
-    dataset = dataset_of(items([f"{i}" for i in range(30)]))
-    assert len({dataset.split(seed).train for seed in range(10)}) == 10
-
-
-def test_declared_groups_stay_together(tmp_path: Path) -> None:
-    declaration = "[groups]\n" + "\n".join(f'{i:02} = "patient {i % 3}"' for i in range(12))
-    dataset = Dataset.open(folder_of(tmp_path, masks(12), declaration))
-    split = dataset.split()
-    assert len(split.validation) == 4 and len({int(name) % 3 for name in split.validation}) == 1
-
-
-def test_groups_may_not_reach_from_training_into_testing(tmp_path: Path) -> None:
-    folder_of(tmp_path, masks(3), '[groups]\n"train/00" = "p"\n"test/01" = "p"', part="")
-    shutil.rmtree(tmp_path / "images")
-    shutil.rmtree(tmp_path / "labels")
-    folder_of(tmp_path, masks(2), part="train")
-    folder_of(tmp_path, masks(2), part="test")
-    with pytest.raises(DataError, match=r"training and for testing into one group \(p\)"):
-        Dataset.open(tmp_path)
-
-
-def test_one_image_is_not_enough(tmp_path: Path) -> None:
-    dataset = Dataset.open(folder_of(tmp_path, masks(1)))
-    with pytest.raises(
-        DataError,
-        match=r"^1 annotated image came; at least 2 are needed, one to train on and one to validate on; annotate",
-    ):
-        dataset.split()
-
-
-@pytest.mark.parametrize(("validation", "test"), [(0, 0.2), (1, 0.2), (0.1, 1), (0.1, -0.1), (float("nan"), 0)])
-def test_shares_out_of_range(validation: float, test: float) -> None:
-    with pytest.raises(DataError, match="between 0 and 1"):
-        dataset_of(items(["a", "b"])).split(0, validation, test)
-
-
-def test_json_brings_a_split_back() -> None:
-    split = Split(("a", "b"), ("c",))
-    assert Split.from_json(json.loads(json.dumps(split.to_json()))) == split
-    with pytest.raises(DataError, match="is not a split"):
-        Split.from_json({"train": []})
+def test_labels_that_do_not_say_where_they_lie_are_taken(tmp_path: Path) -> None:
+    volumes(tmp_path, {"a": (1.0, 1.0, 1.0)})
+    silent = nibabel.load(tmp_path / "labels" / "a.nii.gz")
+    silent = nibabel.Nifti1Image(np.asarray(silent.dataobj), None)
+    nibabel.save(silent, tmp_path / "labels" / "a.nii.gz")
+    dataset = Dataset.open(tmp_path)
+    image, labels = dataset.read(dataset.items[0])
+    assert image.shape[1:] == labels.shape
 
 
 # ------------------------------------------------------------------------------------------------------- real data
@@ -550,6 +295,7 @@ def test_json_brings_a_split_back() -> None:
         ("dsb2018", 664, 3, "instances", 2, 65),
         ("isbi2012", 30, 1, "mask", 2, 6),
         ("vnc_em", 20, 1, "classes", 5, 4),
+        ("hippocampus", 260, 1, "classes", 3, 60),
     ],
 )
 def test_real_data(

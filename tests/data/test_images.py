@@ -1,5 +1,6 @@
 import struct
 import zlib
+from functools import cache
 from pathlib import Path
 
 import imagecodecs
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from unetscope.data.formats.registry import suffix_of
 from unetscope.data.images import (
     SUFFIXES,
     count_channels,
     label_ndim,
     read_image,
     read_labels,
+    read_spacing,
     saved_suffix,
     write_image,
     write_labels,
@@ -46,6 +49,7 @@ def png(rows: bytes, width: int, height: int, depth: int, color_type: int = 0) -
 
 # ------------------------------------------------------------------------------------------------------ round trips
 
+WRITTEN = (".png", ".tif", ".ome.tif", ".npy", ".nii", ".nii.gz")
 DTYPES = ["u1", "u2", "u4", "i2", "i4", "f2", "f4", "f8"]
 
 
@@ -67,7 +71,7 @@ def test_what_is_written_is_read(tmp_path: Path, suffix: str, dtype: str, shape:
     labels=hnp.arrays(
         st.sampled_from([bool, np.uint8, np.int64, np.uint32]), hnp.array_shapes(min_dims=2, max_dims=3, max_side=6)
     ).map(abs),
-    suffix=st.sampled_from(SUFFIXES),
+    suffix=st.sampled_from(WRITTEN),
 )
 def test_labels_survive_in_the_smallest_type(
     tmp_path_factory: pytest.TempPathFactory, labels: np.ndarray, suffix: str
@@ -105,10 +109,10 @@ def test_png_images_survive(tmp_path: Path, image: np.ndarray) -> None:
     assert count_channels(tmp_path / "a.png") == len(image.reshape(-1, 6, 9))
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "a", "a.ome.zarr"])
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.ome.zarr", "a.gz", ".DS_Store"])
 def test_unknown_endings_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(ImageError, match=r"\.png, \.tif, \.tiff and \.npy are read"):
+    with pytest.raises(ImageError, match=r"\.png, \.jpg, .*\.nii\.gz and \.dcm are read"):
         read_image(tmp_path / name)
     with pytest.raises(ImageError, match="convert it"):
         saved_suffix(tmp_path / name)
@@ -117,8 +121,9 @@ def test_unknown_endings_are_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_saved_suffix_keeps_the_format() -> None:
-    suffixes = [saved_suffix(Path(f"a{suffix}")) for suffix in (".PNG", ".tif", ".tiff", ".npy")]
-    assert suffixes == [".png", ".tif", ".tiff", ".npy"]
+    kept = [".png", ".tif", ".tiff", ".ome.tif", ".npy", ".nii", ".nii.gz", ".dcm"]
+    assert [saved_suffix(Path(f"a{suffix.upper()}")) for suffix in kept] == kept
+    assert saved_suffix(Path("a.jpg")) == saved_suffix(Path("a.JPEG")) == ".png"
 
 
 # --------------------------------------------------------------------------------------------------------- mapping
@@ -289,9 +294,10 @@ def test_axes_of_numpy_files(tmp_path: Path, shape: tuple[int, ...], ndim: int, 
 @pytest.mark.parametrize(
     ("array", "ndim", "words"),
     [
-        (np.zeros((5, 6, 9)), 2, r"shape \(5, 6, 9\), and \(y, x\) or \(channels, y, x\)"),
+        (np.zeros((5, 6, 9)), 2, "5 pages, and one 2D image was needed"),
+        (np.zeros((5, 8, 6, 9)), 2, r"shape \(5, 8, 6, 9\), and \(y, x\) or \(channels, y, x\)"),
         (np.zeros(7), 2, "was needed"),
-        (np.zeros((6, 9)), 3, r"and \(z, y, x\)"),
+        (np.zeros((6, 9)), 3, r"or \(z, y, x\)"),
         (np.zeros((6, 9), complex), 2, "complex128"),
         (np.zeros((6, 9), "M8[s]"), 2, "datetime64"),
         (np.zeros((6, 9), [("a", "u1")]), 2, "integers or floats"),
@@ -346,6 +352,7 @@ def test_labels_of_two_channels_are_refused(tmp_path: Path) -> None:
 # --------------------------------------------------------------------------------------------------- damaged files
 
 
+@cache
 def sources(folder: Path) -> list[tuple[Path, int]]:
     """Intact files of every format, with their number of spatial axes."""
     folder.mkdir(exist_ok=True)
@@ -356,11 +363,13 @@ def sources(folder: Path) -> list[tuple[Path, int]]:
     tifffile.imwrite(folder / "zlib.tif", STACK, compression="zlib")
     tifffile.imwrite(folder / "pages.tif", STACK, metadata=None)
     tifffile.imwrite(folder / "imagej.tif", STACK, imagej=True, metadata={"axes": "ZYX"})
-    tifffile.imwrite(folder / "ome.tif", STACK, ome=True, metadata={"axes": "ZYX"})
+    tifffile.imwrite(folder / "a.ome.tif", STACK, ome=True, metadata={"axes": "ZYX", "PhysicalSizeX": 0.5})
+    for name in ("a.nii", "a.nii.gz"):
+        write_labels(folder / name, STACK)
     return [(path, 2 if path.suffix == ".png" else 3) for path in sorted(folder.iterdir())]
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(10))
 def test_truncated_files_are_refused_or_complete(tmp_path: Path, index: int) -> None:
     path, ndim = sources(tmp_path / "whole")[index]
     content, expected = path.read_bytes(), read_image(path, ndim)
@@ -379,13 +388,13 @@ def test_truncated_files_are_refused_or_complete(tmp_path: Path, index: int) -> 
 @given(data=st.data())
 def test_damage_never_ends_in_another_error(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.getbasetemp() / "damage"
-    path, ndim = data.draw(st.sampled_from([one for one in sources(folder) if one[0].stem != "damaged"]))
+    path, ndim = data.draw(st.sampled_from(sources(folder)))
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, min(len(content) - 1, 400)))] = data.draw(st.integers(0, 255))
-    damaged = path.with_name(f"damaged{path.suffix}")
+    damaged = path.with_name(f"damaged{suffix_of(path)}")
     damaged.write_bytes(content)
-    for read in (read_image, read_labels, count_channels):
+    for read in (read_image, read_labels, count_channels, read_spacing):
         try:
             read(damaged, ndim)
         except ImageError:
@@ -402,7 +411,8 @@ def test_missing_empty_and_nonsense_files(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(ImageError, match=r"is empty \(0 bytes\)"):
         read_image(path)
     path.write_bytes(b"GIF89a, or so it says" * 9)
-    with pytest.raises(ImageError, match="damaged or of another format"):
+    with pytest.raises(ImageError, match=r"damaged or of another format|is no DICOM file"):
         read_image(path)
+    (tmp_path / "notes.txt").touch()
     with pytest.raises(ImageError, match="is a folder"):
         read_image(tmp_path)

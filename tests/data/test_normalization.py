@@ -201,3 +201,32 @@ def test_nothing_to_choose_from_is_refused() -> None:
     for given_statistics in ([], [statistics(), two_channels]):
         with pytest.raises(DataError, match="at least one image"):
             choose(given_statistics)
+
+
+# ---------------------------------------------------------------------------------------------------------- window
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (6, 20, 30)])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_window_is_that_of_the_foreground(shape: tuple[int, ...], channels: int) -> None:
+    """What lies outside of the foreground has no say, and what lies beyond the window is not told apart."""
+    images = [RNG.normal(50, 10, (channels, *shape)) for _ in range(3)]
+    foregrounds = [RNG.random(shape) < 0.5 for _ in images]
+    for image, foreground in zip(images, foregrounds, strict=True):
+        image[:, ~foreground] = 3000.0
+    found = normalization.window(zip(images, foregrounds, strict=True))
+    pixels = np.concatenate(
+        [image[:, foreground] for image, foreground in zip(images, foregrounds, strict=True)], axis=1
+    )
+    np.testing.assert_allclose(np.transpose(found.window), np.percentile(pixels, (0.5, 99.5), axis=1), rtol=1e-12)
+    seen = found.affine(images[0]).apply(images[0])
+    assert np.array_equal(seen[:, ~foregrounds[0]].min(axis=1), seen.reshape(channels, -1).max(axis=1))
+    assert abs(found.affine(pixels).apply(pixels).mean()) < 1e-6
+    assert Normalization.from_json(found.to_json()) == found
+
+
+def test_a_window_needs_foreground() -> None:
+    with pytest.raises(DataError, match="without any foreground"):
+        normalization.window([(np.ones((1, 4, 4)), np.zeros((4, 4), bool))])
+    with pytest.raises(DataError, match="window"):
+        Normalization("window", (0.0,), (1.0,))

@@ -15,7 +15,7 @@ from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 from unetscope.segmentation import Segmenter, Tiling
 
-DOWN_UP = list(product(("max", "strided"), ("transposed", "nearest", "linear", "subpixel")))
+DOWN_UP = [*product(("max", "strided"), ("transposed", "nearest", "linear", "subpixel")), ("max", "unpool")]
 SIZES = {2: [(1, 1), (3, 2), (37, 61)], 3: [(1, 1, 1), (5, 9, 20)]}
 
 
@@ -81,7 +81,7 @@ def test_tiles_of_one_stride(padded: bool) -> None:
 
 
 @pytest.mark.parametrize("padded", [True, False])
-@pytest.mark.parametrize("up", ["transposed", "nearest", "linear", "subpixel"])
+@pytest.mark.parametrize("up", ["transposed", "nearest", "linear", "subpixel", "unpool"])
 def test_other_strides_skips_and_convolutions(padded: bool, up: str) -> None:
     check_law(
         UNetSpec.by_level((2, 3, 2), strides=((3, 1), (1, 4)), skips=(1,), convolutions=3, padded=padded, up=up),
@@ -89,6 +89,29 @@ def test_other_strides_skips_and_convolutions(padded: bool, up: str) -> None:
         [1, 12],
     )
     check_law(UNetSpec.by_level((2, 2, 2), convolutions=1, skips=(), padded=padded, up=up), [(25, 30)], [8])
+
+
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("up", ["transposed", "nearest", "linear", "subpixel", "unpool"])
+def test_without_skips_in_3d(padded: bool, up: str) -> None:
+    """The ablation in the manner of fully convolutional networks: an encoder, a decoder, and nothing between them."""
+    strides = ((1, 2, 2), (2, 1, 3))
+    spec = UNetSpec.by_level((2, 3, 2), ndim=3, skips=(), convolutions=1, padded=padded, up=up, strides=strides)
+    check_law(spec, [(7, 9, 25)], [6])
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_unpooling_where_the_image_is_flat(padded: bool) -> None:
+    """Maxima that tie: their places must not depend on the tile either. Eighths are summed without rounding."""
+    spec = UNetSpec.by_level((4, 6, 5), padded=padded, up="unpool", skips=(0,))
+    eighths = {name: (8 * tensor).round() / 8 for name, tensor in random_checkpoint(spec).weights.items()}
+    checkpoint = Checkpoint(spec, eighths, Normalization.range(0, 1), ("a", "b"))
+    image = np.random.default_rng(0).integers(0, 9, (1, 70, 90)) / 8
+    image[:, 5:60, 20:70] = 0.25
+    whole = all_scores(checkpoint, image, whole=True, precision="float64")
+    assert len(np.unique(whole[0])) > 500
+    for tile in (4, 16, 24):
+        np.testing.assert_array_equal(all_scores(checkpoint, image, tile=tile, precision="float64"), whole)
 
 
 @pytest.mark.parametrize("padded", [True, False])

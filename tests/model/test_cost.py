@@ -16,12 +16,13 @@ from unetscope.model.geometry import fitting_shape, layer_shapes
 from unetscope.model.spec import PRESETS, UNetSpec
 from unetscope.model.unet import UNet
 
+DOWN_UP = [*product(("max", "strided"), ("transposed", "nearest", "linear", "subpixel")), ("max", "unpool")]
 OPTIONS = [
     UNetSpec.by_level((2, 3, 4), padded=padded, norm=norm, down=down, up=up, ndim=ndim)
     for padded, norm, (down, up), ndim in product(
         (True, False),
         ("none", "batch", "instance"),
-        product(("max", "strided"), ("transposed", "nearest", "linear", "subpixel")),
+        DOWN_UP,
         (2, 3),
     )
 ]
@@ -32,10 +33,10 @@ FORMS = [
     UNetSpec.by_level((2, 3, 4), skips=(1,), down="strided", convolutions=3, padded=False),
     *(
         UNetSpec.by_level((2, 3, 4), strides=((3, 1), (1, 4)), down=down, up=up, padded=padded, skips=(0,))
-        for down, up, padded in product(
-            ("max", "strided"), ("transposed", "nearest", "linear", "subpixel"), (True, False)
-        )
+        for (down, up), padded in product(DOWN_UP, (True, False))
     ),
+    *(UNetSpec.by_level((2, 3, 4), skips=(), down=down, up=up, padded=False) for down, up in DOWN_UP),
+    UNetSpec.by_level((5, 2, 7), ndim=3, strides=((1, 2, 3), (2, 1, 1)), up="unpool", skips=(1,), padded=False),
     UNetSpec.by_level((2, 3), ndim=3, strides=((1, 2, 3),), down="strided", up="subpixel", padded=False),
     UNetSpec.by_level((2, 3, 4)).with_widths({"encoder.0.conv1": 7, "decoder.0.up": 5, "bottleneck.conv2": 1}),
 ]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from unetscope.errors import SizeError
+from unetscope.model import unet
 from unetscope.model.geometry import (
     fitting_shape,
     layer_shapes,
@@ -23,11 +24,13 @@ from unetscope.model.geometry import (
     receptive_field,
     skip_crop,
     smallest_size,
+    steps,
 )
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 
-PADDED_DOWN_UP = list(product((True, False), ("max", "strided"), ("transposed", "nearest", "linear", "subpixel")))
+DOWN_UP = [*product(("max", "strided"), ("transposed", "nearest", "linear", "subpixel")), ("max", "unpool")]
+PADDED_DOWN_UP = [(padded, down, up) for padded, (down, up) in product((True, False), DOWN_UP)]
 
 
 @st.composite
@@ -35,6 +38,7 @@ def specs(draw, deepest=5, norms=("none", "instance")):
     """A network of any geometry."""
     depth, ndim = draw(st.integers(0, deepest)), draw(st.sampled_from([2, 3]))
     strides = st.lists(st.tuples(*[st.integers(1, 4)] * ndim), min_size=depth, max_size=depth)
+    down, up = draw(st.sampled_from(DOWN_UP))
     return UNetSpec.by_level(
         [1] * (depth + 1),
         ndim=ndim,
@@ -43,8 +47,8 @@ def specs(draw, deepest=5, norms=("none", "instance")):
         skips=draw(st.none() | st.just(())),
         padded=draw(st.booleans()),
         norm=draw(st.sampled_from(norms)),
-        down=draw(st.sampled_from(["max", "strided"])),
-        up=draw(st.sampled_from(["transposed", "nearest", "linear", "subpixel"])),
+        down=down,
+        up=up,
     )
 
 
@@ -67,6 +71,7 @@ def simulate(spec: UNetSpec, axis: int, size: int) -> int | None:
         cropped = 0 if spec.padded else 2 * (factor // 2)
         size = {
             "transposed": size * factor,
+            "unpool": size * factor,
             "subpixel": (size - lost) * factor,
             "nearest": size * factor - lost,
             "linear": size * factor - cropped - lost,
@@ -100,10 +105,10 @@ def test_torch_returns_the_foretold_shapes(padded, down, up, form):
         network.get_submodule(layer).register_forward_hook(
             lambda module, inputs, output, layer=layer: seen.update({layer: tuple(output.shape[2:])})
         )
-    for steps in ((0,) * spec.ndim, tuple(range(spec.ndim))):
+    for further in ((0,) * spec.ndim, tuple(range(spec.ndim))):
         shape = tuple(
             least + step * stride
-            for least, step, stride in zip(smallest_size(spec), steps, spec.total_stride, strict=True)
+            for least, step, stride in zip(smallest_size(spec), further, spec.total_stride, strict=True)
         )
         with torch.no_grad():
             scores = network(torch.rand(1, 1, *shape))
@@ -204,6 +209,14 @@ def make_sensitive(network: UNet) -> UNet:
     return network.double()
 
 
+def unpool_everywhere(x, pooled_map, factors):
+    """A smooth stand-in for unpooling: every place depends on every pixel of its window, and every value goes there."""
+    places = functional.avg_pool2d(pooled_map, factors)
+    lost = [(n - m) // 2 for n, m in zip(places.shape[2:], x.shape[2:], strict=True)]
+    kept = (slice(count, n - count) for n, count in zip(places.shape[2:], lost, strict=True))
+    return functional.interpolate(x * places[(..., *kept)], scale_factor=[float(factor) for factor in factors])
+
+
 def find_read(network: UNet, size: int, start: int, stop: int) -> tuple[int, int]:
     """First and one past the last input row with a gradient from output rows `start` to `stop`."""
     image = torch.rand(1, 1, size, smallest_size(network.spec)[1], dtype=torch.float64, requires_grad=True)
@@ -227,6 +240,7 @@ FORMS = [
 def test_the_interval_is_what_autograd_says_was_read(padded, down, up, widths, form, monkeypatch):
     """Max pooling can depend on each of its inputs, on one at a time: mean pooling depends on the same ones at once."""
     monkeypatch.setattr(functional, "max_pool2d", functional.avg_pool2d)
+    monkeypatch.setattr(unet, "unpool", unpool_everywhere)
     spec = UNetSpec.by_level(widths, padded=padded, down=down, up=up, **form)
     torch.manual_seed(0)
     network, stride = make_sensitive(UNet(spec)), spec.total_stride[0]
@@ -260,6 +274,24 @@ def test_nothing_outside_of_the_interval_is_ever_read(padded, down, up, seed):
     last = output_shape(spec, (size, smallest_size(spec)[1]))[0]
     for at in (0, last // 2, last // 2 + 1, last - 1):
         assert_read(network, size, (at, at + 1), exact=down == "strided")
+
+
+@settings(deadline=None, max_examples=50)
+@given(specs(), st.integers(0, 3), st.data())
+def test_the_places_of_an_unpooling_are_read_in_whole_windows(spec, level, data):
+    """And with one size for both inputs of a layer, or they would not be aligned."""
+    if spec.up != "unpool" or level >= spec.depth:
+        return
+    layer, axis = f"decoder.{level}.up", data.draw(st.integers(0, spec.ndim - 1))
+    factor, lost = spec.level_strides[level][axis], skip_crop(spec, level)[axis]
+    start = data.draw(st.integers(0, 30))
+    interval = (start, start + data.draw(st.integers(1, 30)))
+    for step in reversed(steps(spec, spec.placed_by(layer), layer, axis)):
+        interval = step.reads(*interval)
+    assert lost % factor == 0
+    assert all((end - lost) % factor == 0 for end in interval)
+    shapes = layer_shapes(spec, fitting_shape(spec, (60,) * spec.ndim))
+    assert shapes[layer][axis] == shapes[spec.placed_by(layer)][axis] - 2 * lost
 
 
 def test_axes_are_kept_apart():

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from dataclasses import FrozenInstanceError, fields, replace
+from itertools import product
 
 import pytest
 import torch
@@ -34,15 +35,19 @@ def specs(draw):
         "norm": st.sampled_from(["none", "batch", "instance"]),
         "activation": st.sampled_from(["relu", "leaky"]),
         "slope": st.sampled_from([0.01, 0.2]),
-        "down": st.sampled_from(["max", "strided"]),
-        "up": st.sampled_from(["transposed", "nearest", "linear", "subpixel"]),
         "dropout": st.sampled_from([0.0, 0.5]),
         "image_channels": st.integers(1, 3),
         "classes": st.integers(1, 3),
     }
     chosen = {name: draw(choice) for name, choice in choices.items()}
+    chosen["down"], chosen["up"] = draw(
+        st.sampled_from(
+            [*product(("max", "strided"), ("transposed", "nearest", "linear", "subpixel")), ("max", "unpool")]
+        )
+    )
     spec = UNetSpec.by_level([1] * (depth + 1), ndim=ndim, strides=strides, **chosen)
-    return spec.with_widths({layer: draw(st.integers(1, 4)) for layer in spec.widths})
+    widths = {layer: draw(st.integers(1, 4)) for layer in spec.widths}
+    return spec.with_widths({layer: widths[spec.placed_by(layer) or layer] for layer in widths})
 
 
 def build(spec: UNetSpec) -> UNet:
@@ -161,6 +166,24 @@ def test_values_that_differ_are_not_equal(change):
     assert UNetSpec.by_level((2, 3)) != UNetSpec.by_level((2, 3), **change)
 
 
+def test_unpooling_ties_the_widths_of_two_layers_a_level_and_no_others():
+    spec = UNetSpec.by_level((2, 3, 4), up="unpool", skips=(0,))
+    assert {layer: spec.placed_by(layer) for layer in spec.wiring.layers if spec.placed_by(layer)} == {
+        "decoder.1.up": "encoder.1.conv2",
+        "decoder.0.up": "encoder.0.conv2",
+    }
+    tied = spec.with_widths({"decoder.1.up": 5, "encoder.1.conv2": 5, "encoder.1.conv1": 7, "decoder.1.conv1": 1})
+    assert (tied.in_width("decoder.1.conv1"), tied.in_width("bottleneck.conv1")) == (5, 5)
+    assert spec.wiring.sources == UNetSpec.by_level((2, 3, 4), skips=(0,)).wiring.sources
+
+
+@pytest.mark.parametrize("up", ["transposed", "nearest", "linear", "subpixel"])
+def test_other_ups_read_their_sources_alone(up):
+    spec = UNetSpec.by_level((2, 3, 4), up=up)
+    assert all(spec.reads(layer) == spec.sources(layer) for layer in spec.wiring.layers)
+    assert not any(spec.placed_by(layer) for layer in spec.wiring.layers)
+
+
 def test_what_says_the_same_is_equal():
     spelled = UNetSpec.by_level((2, 3, 3), skips=[1, 0, 1], strides=[[2, 2], [2, 2]])
     assert spelled == UNetSpec.by_level((2, 3, 3))
@@ -204,7 +227,12 @@ REFUSED = [
     ({"norm": "group"}, r"norm is 'group'; use one of none, batch, instance"),
     ({"activation": "gelu"}, r"activation is 'gelu'; use one of relu, leaky"),
     ({"down": "average"}, r"down is 'average'; use one of max, strided"),
-    ({"up": "cubic"}, r"up is 'cubic'; use one of transposed, nearest, linear, subpixel"),
+    ({"up": "cubic"}, r"up is 'cubic'; use one of transposed, nearest, linear, subpixel, unpool"),
+    (
+        {"up": "unpool", "down": "strided"},
+        r"up is 'unpool' and down is 'strided'; unpooling puts values where max pooling found them: use down 'max', or "
+        r"another up",
+    ),
     ({"dropout": 1}, r"dropout is 1; use a number from 0 to below 1"),
     ({"dropout": -0.1}, r"dropout is -0\.1; use a number from 0 to below 1"),
     ({"dropout": float("nan")}, r"dropout is nan; use a number from 0 to below 1"),
@@ -249,6 +277,14 @@ def test_what_cannot_be_built_is_refused_with_what_could(attributes, message):
         (
             lambda: UNetSpec.preset("unet"),
             "there is no preset 'unet'; use one of default, ronneberger2015, lee2021, flat",
+        ),
+        *(
+            (
+                lambda layer=layer: UNetSpec.by_level((2, 3, 4), up="unpool", convolutions=3).with_widths({layer: 7}),
+                f"decoder.1.up is {up} wide and encoder.1.conv3, whose maxima place its values, {encoder}; give both "
+                "the same width, or use another up than 'unpool'",
+            )
+            for layer, up, encoder in (("decoder.1.up", 7, 3), ("encoder.1.conv3", 3, 7))
         ),
         (lambda: UNetSpec.preset("flat", depth=-1), f"depth is -1; {WHOLE} 0"),
         (lambda: UNetSpec.preset("flat", width=0), f"width is 0; {WHOLE} 1"),

@@ -16,11 +16,15 @@ from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import Interpolation, Shuffle, UNet, class_scores, load_weights
 
 UPS = ["transposed", "nearest", "linear", "subpixel"]
+DOWN_UP = [*product(("max", "strided"), UPS), ("max", "unpool")]
 SPECS = [
     UNetSpec.by_level((2, 3), padded=padded, down=down, up=up, norm=norm, ndim=ndim)
     for (padded, down), (up, norm), ndim in product(
         ((True, "max"), (False, "strided")), zip(UPS, ("none", "batch", "instance", "batch"), strict=True), (2, 3)
     )
+] + [
+    UNetSpec.by_level((2, 3), padded=padded, up="unpool", norm="batch", ndim=ndim)
+    for padded, ndim in product((True, False), (2, 3))
 ]
 
 
@@ -100,8 +104,7 @@ def test_a_plain_network_with_the_same_weights_agrees(widths, norm, activation):
     assert scores.std() > 1e-3
 
 
-@pytest.mark.parametrize("up", UPS)
-@pytest.mark.parametrize("down", ["max", "strided"])
+@pytest.mark.parametrize(("down", "up"), DOWN_UP)
 def test_a_volume_of_independent_slices_is_its_slices(down, up):
     """With strides of 1 and kernels that look at one slice along z, a 3D network is a 2D network for every slice."""
     torch.manual_seed(0)
@@ -161,8 +164,8 @@ def test_weights_are_loaded_one_for_one(damage):
 # ----------------------------------------------------------------------------------------------------- initialization
 
 
-@pytest.mark.parametrize("down", ["max", "strided"])
-@pytest.mark.parametrize(("up", "ndim"), [*product(UPS, [2]), ("transposed", 3), ("subpixel", 3)])
+@pytest.mark.parametrize("ndim", [2, 3])
+@pytest.mark.parametrize(("down", "up"), DOWN_UP)
 def test_weights_start_as_he_and_others_propose(up, down, ndim):
     """Each output sums `inputs` products: standard deviation sqrt(2 / inputs) before a ReLU, sqrt(1 / inputs) else."""
     torch.manual_seed(0)
@@ -170,7 +173,7 @@ def test_weights_start_as_he_and_others_propose(up, down, ndim):
     network = UNet(spec)
     for layer in spec.wiring.layers:
         convolution, role = network.get_submodule(layer).conv, layer.rpartition(".")[2]
-        window = {"head": 1, "up": 1 if up == "transposed" else 3**ndim, "down": 2**ndim}.get(role, 3**ndim)
+        window = {"head": 1, "up": 1 if up in ("transposed", "unpool") else 3**ndim, "down": 2**ndim}.get(role, 3**ndim)
         expected = ((2 if role.startswith("conv") else 1) / (spec.in_width(layer) * window)) ** 0.5
         weight = convolution.weight.detach().double()
         count = weight.numel()

@@ -1,4 +1,4 @@
-"""Scores against MONAI, scikit-image and their own definitions, and the laws that hold for every image."""
+"""Scores against MONAI and their own definitions, and the laws that hold for every image."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ import sys
 import tracemalloc
 import warnings
 from fractions import Fraction
-from itertools import permutations
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import ndimage
 
 from unetscope.errors import DataError
-from unetscope.scores.overlap import ClassScore, ImageScore, Scores, confusion, rand_error, score_image
+from unetscope.scores.overlap import ClassScore, ImageScore, Scores, confusion, score_image
 
 NAMES = ["background", "cell", "nucleus", "membrane", "debris"]
 SHAPES = [(23, 31), (5, 11, 13)]
+OLD_KEYS = ["classes", "images", "dice", "iou", "pixel_error", "rand_error"]
 
 
 @st.composite
@@ -103,37 +102,6 @@ def test_class_scores_agree_with_monai(monai_scores, shape, count, dtype, seed):
 def test_monai_comparison_meets_absent_classes():
     present = [set(np.unique(draw_labels(shape, 5, np.uint8, seed))) for shape in SHAPES for seed in range(3)]
     assert any(len(classes) < 5 for classes in present)
-
-
-@pytest.mark.parametrize("density", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_rand_error_agrees_with_scikit_image(shape, dtype, density):
-    from skimage.metrics import adapted_rand_error
-
-    rng = np.random.default_rng(round(10 * density))
-    truth = (rng.random(shape) < density).astype(dtype)
-    prediction = np.where(rng.random(shape) < 0.1, ~truth.astype(bool), truth).astype(dtype)
-    expected, _, _ = adapted_rand_error(ndimage.label(truth)[0], ndimage.label(prediction)[0])
-    assert rand_error(truth, prediction) == pytest.approx(expected, abs=1e-14)
-
-
-@settings(deadline=None)
-@given(pairs(lowest=0))
-def test_rand_error_counts_pairs_of_pixels(case):
-    truth, prediction, _ = case
-    inside = truth > 0
-    true, guessed = ndimage.label(inside)[0][inside], ndimage.label(prediction > 0)[0][inside]
-    if not true.size:
-        assert rand_error(truth, prediction) is None
-    elif not guessed.any():
-        assert rand_error(truth, prediction) == 1
-    else:
-        same = [(a == c, b == d) for (a, b), (c, d) in permutations(zip(true, guessed, strict=True), 2)]
-        either = sum(int(a) + int(b) for a, b in same)
-        together = sum(a and b for a, b in same)
-        expected = 1 - Fraction(2 * int(together), either) if either else Fraction(0)
-        assert rand_error(truth, prediction) == float(expected)
 
 
 # Laws
@@ -262,10 +230,10 @@ def test_json_is_strict_and_gives_the_scores_back(stack):
 
 def test_json_has_the_documented_keys():
     content = score_all([(np.array([[0, 1]]), np.array([[0, 1]]))]).to_json()
-    assert list(content) == ["classes", "images", "dice", "iou", "pixel_error", "rand_error"]
+    assert list(content) == [*OLD_KEYS[:3], "dice_interval", *OLD_KEYS[3:], "objects", "surfaces"]
     assert set(content["classes"][0]) == {"name", "dice", "iou", "precision", "recall", "n", "false_alarms"}
     image = content["images"][0]
-    assert set(image) == {"name", "dice", "pixel_error", "rand_error", "classes"}
+    assert set(image) == {"name", "dice", "pixel_error", "rand_error", "classes", "objects", "surfaces"}
     assert set(image["classes"][0]) == {"name", "dice", "iou", "precision", "recall", "false_alarm"}
 
 
@@ -279,21 +247,11 @@ def test_missed_class_has_no_precision_and_zero_for_the_rest():
 
 
 def test_no_images_and_no_pixels_have_no_scores():
-    assert Scores(()).to_json() == {
-        "classes": [], "images": [], "dice": None, "iou": None, "pixel_error": None, "rand_error": None
-    }  # fmt: skip
+    without = Scores(()).to_json()
+    assert all(without.pop(key) == [] for key in ("classes", "images", "surfaces"))
+    assert set(without.values()) == {None}
     nothing = score_image(np.zeros((0, 3), int), np.zeros((0, 3), int), NAMES[:2])
     assert (nothing.dice, nothing.pixel_error, nothing.rand_error) == (None, None, None)
-
-
-@pytest.mark.parametrize("prediction", [[[0, 0, 0, 0]], [[0, 0, 0, 1]]])
-def test_rand_error_is_one_where_no_object_is_found(prediction):
-    assert rand_error(np.array([[1, 1, 1, 0]]), np.array(prediction)) == 1
-
-
-def test_touching_corners_do_not_connect():
-    assert rand_error(np.array([[1, 0], [0, 1]]), np.array([[1, 0], [0, 1]])) == 0
-    assert rand_error(np.array([[1, 0], [0, 1]]), np.array([[1, 1], [0, 1]])) == 1
 
 
 def test_confusion_takes_any_memory_layout():

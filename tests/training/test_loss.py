@@ -109,3 +109,22 @@ def test_gradients_are_those_of_differences() -> None:
     scores.requires_grad_()
     assert torch.autograd.gradcheck(lambda s: cross_entropy(s, labels, (1.0, 2.0, 0.5)), scores)
     assert torch.autograd.gradcheck(lambda s: soft_dice(s, labels), scores)
+
+
+@pytest.mark.parametrize(("classes", "shape"), CASES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_extra_weight_is_equation_2_of_the_paper(classes: int, shape: tuple[int, ...], weighted: bool) -> None:
+    """w(x) = w_c(x) + w_0 b(x), spelled out pixel by pixel; ignored pixels weigh nothing."""
+    scores, labels = random_batch(classes, shape, 0.2)
+    border = torch.rand(labels.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    by_class = (
+        torch.arange(1, classes + 1, dtype=torch.float64) if weighted else torch.ones(classes, dtype=torch.float64)
+    )
+    counted = labels != IGNORE
+    nats = -scores.log_softmax(1).gather(1, labels.clamp_min(0)[:, None])[:, 0]
+    class_weight = by_class[labels.clamp_min(0)]
+    expected = ((class_weight + 10 * border) * nats)[counted].sum() / class_weight[counted].sum()
+    weights = tuple(by_class.tolist()) if weighted else None
+    torch.testing.assert_close(cross_entropy(scores, labels, weights, 10 * border), expected)
+    recipe = Recipe(dice=0, border=10, class_weights=weights)
+    torch.testing.assert_close(compute_loss(scores, labels, recipe, border).double(), expected, rtol=1e-5, atol=1e-5)

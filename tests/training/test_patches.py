@@ -16,7 +16,7 @@ from unetscope.data.scenes import write_dataset
 from unetscope.model.geometry import margin, output_shape
 from unetscope.model.spec import UNetSpec
 from unetscope.training import patches as module
-from unetscope.training.patches import Patches
+from unetscope.training.patches import Batch, Patches
 from unetscope.training.recipe import Recipe
 
 SPEC = UNetSpec.by_level((4, 8))
@@ -41,7 +41,7 @@ def patches_of(dataset: Dataset, recipe: Recipe = RECIPE, spec: UNetSpec = SPEC)
     return Patches(dataset, dataset.names, spec, recipe, Normalization.range(0, 1))
 
 
-def equal(first: tuple[torch.Tensor, torch.Tensor], second: tuple[torch.Tensor, torch.Tensor]) -> bool:
+def equal(first: Batch, second: Batch) -> bool:
     return torch.equal(first[0], second[0]) and torch.equal(first[1], second[1])
 
 
@@ -62,10 +62,10 @@ def test_steps_positions_and_seeds_differ(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_the_shares_of_the_processes_make_up_the_batch(dataset: Dataset, size: int) -> None:
-    images, labels = patches_of(dataset).batch(5)
+    images, labels, _ = patches_of(dataset).batch(5)
     for rank in range(size):
         share = slice(rank, None, size)
-        assert equal(patches_of(dataset).batch(5, share), (images[share], labels[share]))
+        assert equal(patches_of(dataset).batch(5, share), Batch(images[share], labels[share], None))
 
 
 SPECS = [
@@ -83,7 +83,8 @@ def test_the_network_accepts_the_patches_and_labels_their_inside(
     dataset: Dataset, spec: UNetSpec, patch: int | None
 ) -> None:
     made = patches_of(dataset, Recipe(batch=2, patch=patch), spec)
-    images, labels = made.batch(0)
+    images, labels, border = made.batch(0)
+    assert border is None
     assert images.shape == (2, 1, *made.shape)
     assert labels.shape == (2, *output_shape(spec, made.shape))
     assert min(labels.shape[1:]) >= (patch or 32)
@@ -101,7 +102,7 @@ def test_an_unchanged_patch_is_cut_from_whole_pixels_inside_of_the_image(
         write_pair(tmp_path, name, truth)
     made = patches_of(Dataset.open(tmp_path), Recipe(batch=20, patch=15, foreground=foreground, **STILL), spec)
     lost = margin(spec)
-    for image, labels in zip(*made.batch(0), strict=True):
+    for image, labels in zip(*made.batch(0)[:2], strict=True):
         inner = image[0, lost[0] : image.shape[1] - lost[0], lost[1] : image.shape[2] - lost[1]].numpy()
         corner = int(np.rint(inner[0, 0]))
         y, x = divmod(corner, 41)
@@ -146,28 +147,46 @@ def test_ignored_pixels_are_nobodys_center_and_stay_ignored(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 4])
-def test_within_an_epoch_no_image_comes_again_before_all_others_came(dataset: Dataset, batch: int) -> None:
-    made = patches_of(dataset, Recipe(batch=batch, patch=32))
-    used = [
-        [made._image_at(step, position) for step in range(first, first + made.epoch_steps) for position in range(batch)]
-        for first in range(0, 5 * made.epoch_steps, made.epoch_steps)
-    ]
-    for images in used:
-        counts = np.bincount(images, minlength=len(dataset.names))
-        assert counts.max() - counts.min() <= 1
-        assert counts.min() >= 1 or batch * made.epoch_steps < len(dataset.names)
-    assert any(a != b for a, b in pairwise(used))
+def test_no_image_comes_again_before_all_others_came(dataset: Dataset, batch: int) -> None:
+    made, count = patches_of(dataset, Recipe(batch=batch, patch=32)), len(dataset.names)
+    used = [made._image_at(*divmod(index, batch)) for index in range(5 * count)]
+    turns = [used[first : first + count] for first in range(0, len(used), count)]
+    assert all(sorted(turn) == list(range(count)) for turn in turns)
+    assert any(a != b for a, b in pairwise(turns))
 
 
 def test_an_image_comes_as_often_as_patches_fit_into_it(tmp_path: Path) -> None:
     for name, size in (("small", 16), ("wide", 64), ("tiny", 4)):
         write_pair(tmp_path, name, np.eye(size, dtype=np.uint8))
     made = patches_of(Dataset.open(tmp_path), Recipe(batch=1, patch=16))
-    assert made.epoch_steps == 1 + 16 + 1
-    order = [made._image_at(step, 0) for step in range(made.epoch_steps)]
+    order = [made._image_at(step, 0) for step in range(1 + 16 + 1)]
     assert np.bincount(order).tolist() == [1, 1, 16]
+    assert made.epoch_steps == module.FEWEST_STEPS
     large = patches_of(Dataset.open(tmp_path), Recipe(batch=1, patch=1))
     assert large.epoch_steps == module.MOST_STEPS
+
+
+def test_an_epoch_has_as_many_steps_as_the_images_have_patches_or_as_asked(tmp_path: Path) -> None:
+    for name in "ab":
+        write_pair(tmp_path, name, np.eye(64, dtype=np.uint8))
+    opened = Dataset.open(tmp_path)
+    assert patches_of(opened, Recipe(batch=1, patch=8)).epoch_steps == 2 * 64
+    assert patches_of(opened, Recipe(batch=4, patch=8)).epoch_steps == 2 * 64 // 4
+    assert patches_of(opened, Recipe(batch=4, patch=8, epoch_steps=3)).epoch_steps == 3
+
+
+def test_border_weights_are_cut_where_the_labels_are(tmp_path: Path) -> None:
+    """Two objects a pixel apart: the gap has the largest weight, wherever the patch is cut and however it is turned."""
+    truth = np.zeros((40, 40), np.uint8)
+    truth[8:32, 8:19], truth[8:32, 20:32] = 1, 1
+    for name in "ab":
+        write_pair(tmp_path, name, truth)
+    recipe = Recipe(batch=6, patch=24, foreground=1, border=10, elastic=0)
+    images, labels, border = patches_of(Dataset.open(tmp_path), recipe).batch(0)
+    assert border is not None
+    assert border.shape == labels.shape == images[:, 0].shape
+    assert 0 <= border.min() < border.max() <= 1
+    assert border[labels == 0].mean() > 5 * border[labels == 1].mean()
 
 
 def test_without_a_patch_size_it_is_that_of_the_images_up_to_a_limit(

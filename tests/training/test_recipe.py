@@ -17,6 +17,7 @@ from unetscope.training.recipe import RECIPES, Recipe
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31),
     "epochs": (1, 10**6),
+    "epoch_steps": (1, 10**6),
     "minutes": (0.01, 1e6),
     "batch": (1, 4096),
     "patch": (1, 10**5),
@@ -27,6 +28,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "clip": (0, 1e9),
     "cross_entropy": (0, 1e6),
     "dice": (0, 1e6),
+    "border": (0, 1e6),
+    "border_reach": (0.1, 1000),
     "foreground": (0, 1),
     "flip": (0, 1),
     "rotation": (0, 180),
@@ -40,7 +43,8 @@ RANGES: dict[str, tuple[float, float]] = {
 CHOICES = {
     "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant"),
-    "normalization": ("auto", "range", "dataset", "image"),
+    "normalization": ("auto", "range", "dataset", "image", "window"),
+    "spacing": ("median", "stored"),
     "precision": ("auto", "bfloat16", "float32"),
 }
 
@@ -61,7 +65,7 @@ def test_the_ends_of_a_range_are_inside_and_what_lies_beyond_is_refused(name: st
         assert f"number from {low:g} to {high:g}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["seed", "epochs", "batch", "patch", "warmup", "patience"])
+@pytest.mark.parametrize("name", ["seed", "epochs", "epoch_steps", "batch", "patch", "warmup", "patience"])
 def test_what_is_counted_is_whole(name: str) -> None:
     with pytest.raises(RecipeError, match=rf"^{name} is 2\.5; use a whole number"):
         Recipe(**{name: 2.5})
@@ -69,7 +73,7 @@ def test_what_is_counted_is_whole(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["epochs", "batch", "learning_rate", "scaling"])
 def test_only_optional_settings_may_be_left_open(name: str) -> None:
-    assert Recipe(minutes=None, patch=None, rotation=None) == Recipe()
+    assert Recipe(epoch_steps=None, minutes=None, patch=None, rotation=None, elastic=None) == Recipe()
     with pytest.raises(RecipeError, match=f"^{name} is None"):
         Recipe(**{name: None})
 

@@ -2,72 +2,37 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
 from unetscope.data import images as files
-from unetscope.data.declaration import Declaration, read_declaration
+from unetscope.data.blocks import cut_blocks, make_blocks
+from unetscope.data.item import PARTS, Item, Part, files_of, labels_of, name_few, write_box
 from unetscope.data.labelling import IGNORE, Labelling
-from unetscope.data.layout import Item, Part, find_items, group_items, labels_of, name_few
+from unetscope.data.layout import find_layout, group_items
 from unetscope.data.normalization import check_finite
-from unetscope.data.survey import infer, is_single_pieces, survey
+from unetscope.data.objects import OBJECT_CLASSES, classify_objects, number_objects
+from unetscope.data.opening import (
+    find_channels,
+    find_labelling,
+    find_modality,
+    for_each,
+    read_declarations,
+    read_header,
+)
+from unetscope.data.reading import check_place, check_sizes, find_ndim, find_steps, read_pixels, read_values
+from unetscope.data.roles import Split, draw_folds, draw_split, give_roles
+from unetscope.data.spacing import Spacing, resample_image, resample_labels, resampled_shape
 from unetscope.errors import DataError
 from unetscope.files import digest_all
 
-__all__ = ["IGNORE", "Dataset", "Item", "Labelling", "Part", "Split"]
+__all__ = ["IGNORE", "Dataset", "Item", "Labelling", "Part", "Spacing", "Split"]
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Result = TypeVar("Result")
-
-_FEWEST_FOR_TEST = 5
-
-
-@dataclass(frozen=True)
-class Split:
-    """Names of images by role; no name has two roles.
-
-    Attributes:
-        train: To learn from.
-        validation: To choose and to profile with.
-        test: To score in the end; may be empty.
-    """
-
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...] = ()
-
-    @property
-    def profile(self) -> tuple[str, ...]:
-        """The images that information is measured on: those of validation."""
-        return self.validation
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        """Read what `to_json` gave.
-
-        Args:
-            content: The mapping.
-
-        Returns:
-            An equal split.
-
-        Raises:
-            DataError: The mapping does not describe a split.
-        """
-        try:
-            return cls(*(tuple(str(name) for name in content[role]) for role in ("train", "validation", "test")))
-        except (KeyError, TypeError) as error:
-            raise DataError(f"{content!r} is not a split ({error}); train, validation and test are needed") from error
-
-    def to_json(self) -> dict[str, Any]:
-        """A mapping of plain values that `from_json` reads; all four roles are in it."""
-        return {role: list(getattr(self, role)) for role in ("train", "validation", "profile", "test")}
 
 
 @dataclass(frozen=True)
@@ -79,7 +44,12 @@ class Dataset:
         items: Its images, sorted by name.
         ndim: Number of spatial axes, 2 or 3.
         channels: Channels of every image; gray images among colored ones are repeated.
-        labelling: What the label files mean.
+        labelling: What `read_labels` returns.
+        roles: The roles that `with_roles` or `in_blocks` gave; otherwise they are drawn.
+        axes: One letter an axis of the image files, where they do not say it themselves.
+        modality: How the images were taken, such as "CT", where files or declarations say so.
+        grid: The spacing that images and labels are brought to; none as they are stored.
+        stored: What the label files mean, where that is not what `read_labels` returns.
     """
 
     root: Path
@@ -87,18 +57,26 @@ class Dataset:
     ndim: int
     channels: int
     labelling: Labelling
+    roles: Split | None = None
+    axes: str | None = None
+    modality: str = ""
+    grid: Spacing | None = None
+    stored: Labelling | None = None
 
     @classmethod
-    def open(cls, path: str | Path, *, images: str = "images", labels: str = "labels") -> Self:
+    def open(cls, path: str | Path, *, images: str = "images", labels: str = "labels", axes: str | None = None) -> Self:
         """Find the annotated images in a folder and what their labels mean.
 
-        Image and label files have equal stems. Three layouts are read: `images` and `labels`; the same with the
-        lists `train.txt` and `test.txt` of stems beside them; `train` and `test`, each with `images` and `labels`.
+        Image and label files have equal stems; an image may also be a folder of DICOM slices, and labels may be
+        outlines. These layouts are read: `images` and `labels`; the same with the lists `train.txt`, `validation.txt`
+        and `test.txt` of stems beside them; `train`, `validation` and `test`, each with `images` and `labels`; what
+        nnU-Net reads (`imagesTr`, `labelsTr`, `dataset.json`).
 
         Args:
             path: The folder; `dataset.toml` in it declares what cannot be inferred.
             images: Name of the folders of images.
             labels: Name of the folders of label images.
+            axes: One letter an axis of the image files, such as "ZYX", over what they and `dataset.toml` say.
 
         Returns:
             The dataset; pixels are read when they are asked for.
@@ -107,11 +85,15 @@ class Dataset:
             DataError: The folder is not in one of these layouts, files do not match, or labels are not understood.
         """
         root = Path(path)
-        declaration = read_declaration(root)
-        items = group_items(find_items(root, images, labels), declaration)
-        ndim = files.label_ndim(labels_of(items[0]))
-        labelling = declaration.labelling() or _infer_labelling(items, ndim, declaration)
-        return cls(root, items, ndim, _common_channels(items, ndim), labelling)
+        found = find_layout(root, images, labels)
+        declaration = read_declarations(root, images)
+        axes = axes or declaration.axes
+        items = group_items(found.checked(), declaration)
+        ndim = find_ndim(items[0], axes)
+        labelling = find_labelling(items, ndim, declaration)
+        headers = for_each(lambda item: read_header(item, ndim, axes), items)
+        modality = declaration.modality or find_modality(headers)
+        return cls(root, items, ndim, find_channels(headers), labelling, axes=axes, modality=modality)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -141,13 +123,12 @@ class Dataset:
             item: One of `items`.
 
         Returns:
-            (channels, [z,] y, x) as stored, possibly read-only and memory-mapped.
+            (channels, [z,] y, x) as stored, possibly read-only and memory-mapped; float32 where it is resampled.
 
         Raises:
-            ImageError: The file cannot be read.
+            DataError: The file cannot be read.
         """
-        image = files.read_image(item.image, self.ndim)
-        return np.broadcast_to(image, (self.channels, *image.shape[1:])) if len(image) == 1 else image
+        return self._image_on_grid(item, self._read_pixels(item))
 
     def read_labels(self, item: Item) -> Array:
         """Read a label image as class indices.
@@ -156,20 +137,43 @@ class Dataset:
             item: One of `items`.
 
         Returns:
-            ([z,] y, x), see `Labelling.to_classes`.
+            ([z,] y, x), see `Labelling.to_classes`; background, inside and border of objects after `as_objects`.
 
         Raises:
             DataError: The file cannot be read, or holds undeclared values.
         """
-        path = labels_of(item)
-        raw = files.read_labels(path, self.ndim)
-        is_color, needs_color = raw.ndim > self.ndim, self.labelling.kind == "colors"
-        if is_color != needs_color:
-            raise DataError(
-                f"{path} has {3 if is_color else 1} channels, and label images of kind {self.labelling.kind!r} have "
-                f"{3 if needs_color else 1}; save it like the others"
-            )
-        return self.labelling.to_classes(raw, str(path))
+        return self._labels_on_grid(item, self._read_targets(item))
+
+    def read_instances(self, item: Item) -> Array:
+        """Read the objects of an image, numbered.
+
+        Args:
+            item: One of `items`.
+
+        Returns:
+            ([z,] y, x): 0 in the background, `IGNORE` where the file says so, otherwise the number of the object: as
+            in the file for labels of kind "instances", by connected components of each class for others.
+
+        Raises:
+            DataError: The file cannot be read, or holds undeclared values.
+        """
+        return self._on_grid(item, self._read_numbers(item))
+
+    def read_spacing(self, item: Item) -> Spacing | None:
+        """The physical size of the pixels that `read` returns, up to rounding where they are resampled.
+
+        Args:
+            item: One of `items`.
+
+        Returns:
+            Steps along ([z,] y, x) with their unit; nothing where the file does not say.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        if find_steps(item, self.ndim, self.axes, self.grid):
+            return self.grid
+        return files.read_spacing(item.image, self.ndim, self.axes)
 
     def read(self, item: Item) -> tuple[Array, Array]:
         """Read an image and its labels and check that they belong together.
@@ -181,22 +185,20 @@ class Dataset:
             What `read_image` and `read_labels` return.
 
         Raises:
-            DataError: Their sizes differ, the image is not finite, or one of them cannot be read.
+            DataError: Their sizes differ, they say that they lie elsewhere, the image is not finite, or one of them
+                cannot be read.
         """
-        image, labels = self.read_image(item), self.read_labels(item)
-        if image.shape[1:] != labels.shape:
-            raise DataError(
-                f"{item.image} has {_size(image.shape[1:])} pixels and {item.labels} has {_size(labels.shape)}; "
-                "label images must be as large as their images, so export them again"
-            )
+        check_place(item, self.ndim)
+        image, labels = self._read_pixels(item), self._read_targets(item)
+        check_sizes(item, image.shape[1:], labels.shape)
         check_finite(image, str(item.image))
-        return image, labels
+        return self._image_on_grid(item, image), self._labels_on_grid(item, labels)
 
     def split(self, seed: int = 0, validation: float = 0.15, test: float = 0.2) -> Split:
         """Divide the images into roles, group by group, in the same way for the same seed on every machine.
 
-        Images that a folder or list gives to testing are the test role; where there are none, a share is drawn if
-        there are at least 5 groups. Validation is drawn from the rest.
+        Images that folders or lists give to validation or testing have that role. Where none are for testing, a share
+        is drawn if there are at least 5 groups; where none are for validation, it is drawn from the rest.
 
         Args:
             seed: Of numpy's default generator.
@@ -209,22 +211,109 @@ class Dataset:
         Raises:
             DataError: A share is out of range, or fewer than two groups are left to train and to validate on.
         """
-        if not 0 < validation < 1 or not 0 <= test < 1:
+        if self.roles is not None:
+            return self.roles
+        return draw_split(self.items, seed, validation, test)
+
+    def with_roles(self, split: Split) -> Self:
+        """The dataset in which images have exactly these roles; images without one are left out.
+
+        Args:
+            split: Names by role; `split()` of the result returns it, whatever the seed.
+
+        Returns:
+            The items of the split, each with its role as its part.
+
+        Raises:
+            DataError: A name is unknown, or has two roles.
+        """
+        return replace(self, items=give_roles(self.items, split), roles=split)
+
+    def fold_splits(self, count: int, seed: int = 0, validation: float = 0.15) -> tuple[Split, ...]:
+        """Divide the images into folds, so that each image is tested exactly once; see `draw_folds`.
+
+        Args:
+            count: Folds, at least 2.
+            seed: Of numpy's default generator.
+            validation: Share of the groups that a fold does not test.
+
+        Returns:
+            One split a fold, for `with_roles`.
+
+        Raises:
+            DataError: There are fewer groups than folds, or the share is out of range.
+        """
+        return draw_folds(self.items, count, seed, validation)
+
+    def in_blocks(self, gap: tuple[int, ...]) -> Self:
+        """The dataset in which each image is cut into blocks for training, validation and testing; for 1 to 5 images.
+
+        Where folders or lists give whole images to validation or testing, these stay as they are, and the others are
+        cut for the roles that are left. What the gap guarantees: see `cut_blocks`.
+
+        Args:
+            gap: Pixels of the files between two blocks for each axis ([z,] y, x), at least the margin of the network.
+
+        Returns:
+            The blocks, with roles.
+
+        Raises:
+            DataError: An image is too small, or does not fit its labels.
+        """
+        given = {item.part for item in self.items} - {None, "train"}
+        parts = [part for part in PARTS if part not in given]
+        items: list[Item] = []
+        for item in self.items:
+            if item.part in given or len(parts) == 1:
+                items.append(replace(item, part=item.part or "train"))
+                continue
+            image, _ = replace(self, grid=None).read(item)
+            items += make_blocks(item, cut_blocks(image.shape[1:], gap, str(item.image), parts))
+        roles = Split(*(tuple(item.name for item in items if item.part == part) for part in PARTS))
+        return replace(self, items=tuple(items), roles=roles)
+
+    def as_objects(self) -> Self:
+        """The dataset in which labels tell objects apart, as background, inside and border.
+
+        Returns:
+            A dataset with the classes `OBJECT_CLASSES`, whose `read_instances` are still the numbered objects.
+
+        Raises:
+            DataError: The labels are classes, in which touching objects cannot be told apart.
+        """
+        if self.stored is not None:
+            return self
+        if len(self.classes) > 2:
             raise DataError(
-                f"shares of {validation} for validation and {test} for testing came; between 0 and 1 is needed"
+                f"{self.root} has the classes {', '.join(self.classes)}, and objects need label images that number "
+                'them; save one number an object and declare kind = "instances", or train on the classes'
             )
-        given = {item.group for item in self.items if item.part == "test"}
-        groups = sorted({item.group for item in self.items} - given)
-        drawn = [groups[index] for index in np.random.default_rng(seed).permutation(len(groups))]
-        count = 0 if given or len(groups) < _FEWEST_FOR_TEST else _share(test, len(groups), left=2)
-        tested, rest = given | set(drawn[:count]), drawn[count:]
-        self._check_enough(rest)
-        validated = set(rest[: _share(validation, len(rest), left=1)])
-        return Split(
-            train=self._names_in(set(rest) - validated),
-            validation=self._names_in(validated),
-            test=self._names_in(tested),
-        )
+        reason = f"{self.labelling.reason} Learned as background, inside and border.".strip()
+        labelling = Labelling("classes", OBJECT_CLASSES, tuple(range(len(OBJECT_CLASSES))), reason=reason)
+        return replace(self, labelling=labelling, stored=self.labelling)
+
+    def at_spacing(self, target: Spacing | Sequence[float]) -> Self:
+        """The dataset in which images and labels are brought to one spacing.
+
+        Args:
+            target: The spacing, or its steps along ([z,] y, x) in the unit of the first image that has one.
+
+        Returns:
+            A dataset that reads images as float32, linearly resampled, and labels by their nearest pixel, where the
+            spacing of the file is off by more than 1 % along an axis; other images as they are stored.
+
+        Raises:
+            DataError: There is not one step for each axis.
+        """
+        if not isinstance(target, Spacing):
+            spacings = (files.read_spacing(item.image, self.ndim, self.axes) for item in self.items)
+            unit = next((spacing.unit for spacing in spacings if spacing is not None), "pixel")
+            target = Spacing(tuple(target), unit)
+        if len(target.steps) != self.ndim:
+            raise DataError(
+                f"{self.root} holds {self.ndim}D images, and the spacing {target.steps} came; give one step an axis"
+            )
+        return replace(self, grid=target)
 
     def subset(self, names: Iterable[str]) -> Self:
         """The dataset with these images only, in this order.
@@ -233,69 +322,69 @@ class Dataset:
             DataError: A name is unknown.
         """
         by_name = {item.name: item for item in self.items}
-        return replace(self, items=tuple(by_name[name] if name in by_name else self.item(name) for name in names))
+        items = tuple(by_name[name] if name in by_name else self.item(name) for name in names)
+        return replace(self, items=items, roles=self.roles and self.roles.only({item.name for item in items}))
 
     def digest(self) -> str:
         """SHA-256 over the names and contents of all image and label files, wherever the folder lies."""
 
         def named_files() -> Iterator[tuple[str, Path]]:
             for item in sorted(self.items, key=lambda item: item.name):
-                for path in (item.image, labels_of(item)):
-                    yield path.relative_to(self.root).as_posix(), path
+                place = "" if item.box is None else write_box(item.box)
+                for path in (*item.images, labels_of(item)):
+                    for file in files_of(path):
+                        yield file.relative_to(self.root).as_posix() + place, file
 
         return digest_all(named_files)
 
-    def _names_in(self, groups: set[str]) -> tuple[str, ...]:
-        """The images of some groups."""
-        return tuple(item.name for item in self.items if item.group in groups)
+    def _read_pixels(self, item: Item) -> Array:
+        """An image as it is stored, with as many channels as the others."""
+        image = read_pixels(item, self.ndim, self.axes)
+        return np.broadcast_to(image, (self.channels, *image.shape[1:])) if len(image) == 1 else image
 
-    def _check_enough(self, groups: Sequence[str]) -> None:
-        """Refuse what cannot be trained and validated on."""
-        if len(groups) >= 2:
-            return
-        count = len(self._names_in(set(groups)))
-        came = "1 annotated image" if count == 1 else f"{count} annotated images in {len(groups)} group"
-        raise DataError(
-            f"{came} came; at least 2{' groups' * (count > 1)} are needed, one to train on and one to validate on; "
-            "annotate another image, or cut a large one into two files"
-        )
+    def _read_targets(self, item: Item) -> Array:
+        """What `read_labels` makes its labels from: classes, or the numbered objects."""
+        return self._read_classes(item, self.labelling) if self.stored is None else self._read_numbers(item)
 
+    def _read_numbers(self, item: Item) -> Array:
+        """The objects of an image, on the grid of the file."""
+        labelling = self.stored or self.labelling
+        classes = self._read_classes(item, labelling)
+        numbers = self._read_values(item, labelling) if labelling.kind == "instances" else number_objects(classes)
+        ignored = classes == IGNORE
+        return np.where(ignored, IGNORE, numbers.astype(np.int64)) if ignored.any() else numbers
 
-def _share(share: float, count: int, left: int) -> int:
-    """A share of `count` as a number: at least 1 unless the share is 0, and at most what leaves `left`."""
-    return min(max(1, round(share * count)), count - left) if share else 0
+    def _read_classes(self, item: Item, labelling: Labelling) -> Array:
+        """The class indices in a label file."""
+        raw = self._read_values(item, labelling)
+        is_color, needs_color = raw.ndim > self.ndim, labelling.kind == "colors"
+        if is_color != needs_color:
+            raise DataError(
+                f"{item.labels} has {3 if is_color else 1} channels, and label images of kind {labelling.kind!r} have "
+                f"{3 if needs_color else 1}; save it like the others"
+            )
+        return labelling.to_classes(raw, str(item.labels))
 
+    def _read_values(self, item: Item, labelling: Labelling) -> Array:
+        """The numbers in a label file, or the outlines in it as numbers."""
+        return read_values(item, self.ndim, self.axes, labelling.classes if labelling.kind == "classes" else ())
 
-def _infer_labelling(items: Sequence[Item], ndim: int, declaration: Declaration) -> Labelling:
-    """Read all label files to find out what they mean."""
-    paths = [labels_of(item) for item in items]
-    surveys = _for_each(lambda path: survey(files.read_labels(path, ndim), str(path), ndim), paths)
+    def _image_on_grid(self, item: Item, image: Array) -> Array:
+        """An image as it is, or resampled."""
+        shape = self._shape_on_grid(item, image.shape[1:])
+        return image if shape is None else resample_image(image, shape)
 
-    def are_single_pieces() -> bool:
-        return all(_for_each(lambda path: is_single_pieces(files.read_labels(path, ndim), declaration.ignore), paths))
+    def _labels_on_grid(self, item: Item, targets: Array) -> Array:
+        """Labels as they are, or resampled; objects are classified then, so that borders have the same width."""
+        labels = self._on_grid(item, targets)
+        return labels if self.stored is None else classify_objects(labels)
 
-    return infer(surveys, declaration, are_single_pieces)
+    def _on_grid(self, item: Item, numbers: Array) -> Array:
+        """Classes or objects as they are, or resampled."""
+        shape = self._shape_on_grid(item, numbers.shape)
+        return numbers if shape is None else resample_labels(numbers, shape)
 
-
-def _common_channels(items: Sequence[Item], ndim: int) -> int:
-    """The channels of all images; gray ones may be among others."""
-    counts = _for_each(lambda item: files.count_channels(item.image, ndim), items)
-    first = {count: item.image for count, item in zip(reversed(counts), reversed(items), strict=True) if count != 1}
-    if len(first) > 1:
-        (one, path), (other, other_path) = sorted(first.items())[:2]
-        raise DataError(
-            f"{path} has {one} channels and {other_path} has {other}, and only gray images may be mixed with others; "
-            "save all with the same channels"
-        )
-    return max(counts)
-
-
-def _for_each(function: Callable[[Any], Result], values: Sequence[Any]) -> list[Result]:
-    """Apply a function in threads (decoding releases Python's lock)."""
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(function, values))
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    """A size for a message: rows by columns, planes first."""
-    return " x ".join(map(str, shape))
+    def _shape_on_grid(self, item: Item, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The size of an image on the grid; nothing where it is not resampled."""
+        steps = find_steps(item, self.ndim, self.axes, self.grid)
+        return resampled_shape(shape, steps, self.grid.steps) if self.grid and steps else None

@@ -4,16 +4,21 @@ kind = "classes"                       # or "mask", "instances", "colors"
 classes = ["background", "cell", "debris"]
 values = [0, 2, 3]                     # in the files, in class order
 ignore = 255                           # neither learned from nor scored
+axes = "TYX"                           # of the image files, where they do not say it or say it wrongly
+modality = "CT"                        # values are Hounsfield units, the same in every image
 [colors]                               # instead of values: RGB by name, in class order
 background = [0, 0, 0]
-[groups]                               # images that are never divided between training and testing
+[groups]                               # images that are never divided between roles
 slide1_left = "patient 1"
+
+Where 0 is not the background but what nobody annotated: values = [1, 2] with ignore = 0. An axis is a letter: Z, Y and
+X are space, C is channels, T is time.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +27,7 @@ from unetscope.errors import DataError
 
 FILE_NAME = "dataset.toml"
 
-_KEYS = ("kind", "classes", "values", "ignore", "colors", "groups")
+_KEYS = ("kind", "classes", "values", "ignore", "axes", "modality", "colors", "groups")
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Declaration:
         colors: File color of each class, by name.
         ignore: File value to ignore.
         groups: What belongs together, by the name or stem of an image (images of one patient, for example).
+        axes: One letter an axis of the image files.
+        modality: What the images measure, such as "CT".
         place: Where more can be declared, for messages.
     """
 
@@ -45,6 +52,8 @@ class Declaration:
     colors: tuple[tuple[str, Color], ...] = ()
     ignore: int | None = None
     groups: tuple[tuple[str, str], ...] = ()
+    axes: str | None = None
+    modality: str = ""
     place: str = FILE_NAME
 
     def labelling(self) -> Labelling | None:
@@ -64,6 +73,30 @@ class Declaration:
         if len(self.classes) > 2 or (self.kind == "classes" and self.classes):
             return Labelling("classes", names, tuple(range(len(names))), (), self.ignore, reason)
         return None
+
+    def over(self, other: Declaration) -> Declaration:
+        """Both declarations; where both speak of labels, this one counts.
+
+        Args:
+            other: What another file says.
+
+        Returns:
+            This declaration, with what it lacks taken from the other.
+
+        Example:
+            >>> Declaration(modality="MR").over(Declaration(classes=("a", "b"), modality="CT"))
+            Declaration(kind=None, classes=('a', 'b'), ... modality='MR', place='dataset.toml')
+        """
+        speaks = bool(self.kind or self.classes or self.values or self.colors)
+        labels = self if speaks else other
+        return replace(
+            labels,
+            ignore=labels.ignore if self.ignore is None else self.ignore,
+            groups=self.groups or other.groups,
+            axes=self.axes or other.axes,
+            modality=self.modality or other.modality,
+            place=labels.place,
+        )
 
 
 def read_declaration(folder: Path) -> Declaration:
@@ -93,6 +126,8 @@ def read_declaration(folder: Path) -> Declaration:
         colors=tuple((name, tuple(color)) for name, color in content.get("colors", {}).items()),
         ignore=content.get("ignore"),
         groups=tuple(content.get("groups", {}).items()),
+        axes=content.get("axes"),
+        modality=content.get("modality", ""),
         place=str(place),
     )
 
@@ -108,6 +143,8 @@ def _check(content: dict[str, Any], place: str) -> None:
         "classes": (_all(content.get("classes", []), list, str), 'a list of names such as ["background", "cell"]'),
         "values": (_all(content.get("values", []), list, int), "a list of whole numbers such as [0, 255]"),
         "ignore": (_is(content.get("ignore", 0), int), "a whole number such as 255"),
+        "axes": (_are_axes(content.get("axes", "YX")), 'letters, Y and X among them, each once, such as "ZYX"'),
+        "modality": (_is(content.get("modality", ""), str), 'a name such as "CT"'),
         "colors": (_are_colors(content.get("colors", {})), "a table of lines such as cell = [255, 0, 0]"),
         "groups": (_all(content.get("groups", {}), dict, str), 'a table of lines such as image1 = "patient1"'),
     }
@@ -125,6 +162,11 @@ def _all(values: Any, container: type, kind: type) -> bool:
     """Whether a list or table holds one type only."""
     members = values.values() if isinstance(values, dict) else values
     return isinstance(values, container) and all(_is(value, kind) for value in members)
+
+
+def _are_axes(axes: object) -> bool:
+    """Whether a text names axes, those of a plane among them."""
+    return isinstance(axes, str) and axes.isalpha() and {"Y", "X"} <= set(axes.upper()) and len(set(axes)) == len(axes)
 
 
 def _are_colors(table: object) -> bool:

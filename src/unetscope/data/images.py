@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import tifffile
-from PIL import Image
 
-from unetscope.data.formats import (
+from unetscope.data.axes import check_plane, find_z, name_axes, without_single_axes
+from unetscope.data.formats.dicom_segmentation import read_segmentation_on
+from unetscope.data.formats.outlines import draw_outlines
+from unetscope.data.formats.picture import Output, Picture, damage_reported
+from unetscope.data.formats.registry import (
+    LABEL_SUFFIXES,
+    OUTLINE_SUFFIXES,
     SUFFIXES,
-    Picture,
     check_file,
-    damage_reported,
-    known_suffix,
-    load_numpy,
+    is_segmentation,
     open_picture,
+    suffix_of,
+    write_output,
+    written_suffix,
 )
+from unetscope.data.spacing import Spacing
 from unetscope.errors import ImageError, OutputError
-from unetscope.files import replacing
 
 __all__ = [
+    "LABEL_SUFFIXES",
     "SUFFIXES",
     "count_channels",
     "label_ndim",
+    "open_stack",
     "read_image",
     "read_labels",
+    "read_spacing",
     "saved_suffix",
     "write_image",
     "write_labels",
@@ -36,14 +45,16 @@ __all__ = [
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def read_image(path: Path, ndim: int = 2) -> Array:
+def read_image(path: Path, ndim: int = 2, axes: str | None = None) -> Array:
     """Read one image with its channels first; memory-mapped where the file is stored as plain numbers.
 
     The array may be read-only. Palette PNGs become RGB; an alpha channel that is the same everywhere is dropped.
 
     Args:
-        path: A `.png`, `.tif`, `.tiff` or `.npy` file.
-        ndim: Number of spatial axes, 2 or 3; the pages of a TIFF are z when it is 3.
+        path: A file that ends in one of `SUFFIXES`, or a folder that holds one DICOM series.
+        ndim: Number of spatial axes, 2 or 3.
+        axes: A letter for each axis of the stored array, Z, T, C, Y or X, instead of what the file says; axes of
+            length 1 may be left out.
 
     Returns:
         (channels, [z,] y, x), integers or floats as stored; true and false become 1 and 0.
@@ -55,18 +66,48 @@ def read_image(path: Path, ndim: int = 2) -> Array:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "cells.tif"
         >>> write_image(path, np.zeros((2, 5, 7), np.uint16))
-        >>> read_image(path).shape
-        (2, 5, 7)
+        >>> read_image(path).shape, read_image(path, ndim=3, axes="ZYX").shape
+        ((2, 5, 7), (1, 2, 5, 7))
     """
-    return _channels_first(path, open_picture(path, ndim), ndim)
+    picture = _open(path, ndim, axes)
+    return _channels_first(path, picture, find_z(path, picture, ndim))
 
 
-def read_labels(path: Path, ndim: int = 2) -> Array:
-    """Read one label image as the integers in the file (of a palette PNG, the palette's indices).
+def open_stack(path: Path, axes: str | None = None) -> Array:
+    """Open all pages of a file, for a network that sees one 2D image at a time; memory-mapped where it is plain.
 
     Args:
-        path: A `.png`, `.tif`, `.tiff` or `.npy` file; floats are taken when all are whole numbers.
+        path: A file that ends in one of `SUFFIXES`, or a folder that holds one DICOM series.
+        axes: As in `read_image`.
+
+    Returns:
+        (pages, channels, y, x): z, time and unnamed pages in stored order; one page for a plain image.
+
+    Raises:
+        ImageError: The file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "stack.tif"
+        >>> write_image(path, np.zeros((2, 9, 5, 7), np.uint16))
+        >>> open_stack(path).shape
+        (9, 2, 5, 7)
+    """
+    picture = _open(path, 2, axes)
+    last = [[picture.axes.index("Y")], [picture.axes.index("X")]]
+    return _grouped(path, picture, [picture.pages, picture.channels, *last])
+
+
+def read_labels(path: Path, ndim: int = 2, shape: tuple[int, ...] | None = None, image: Path | None = None) -> Array:
+    """Read one label image as the integers in the file (of a palette PNG, the palette's indices).
+
+    Pages that the file calls time are z in 3D: many programs save any stack so, and its image says what it is.
+
+    Args:
+        path: A file that ends in one of `LABEL_SUFFIXES`; floats are taken when all are whole numbers.
         ndim: Number of spatial axes, 2 or 3.
+        shape: ([z,] y, x) of the image, which outlines are drawn into.
+        image: The image; a DICOM segmentation, which may leave out planes, is placed on those of a DICOM image.
 
     Returns:
         Integers of at least 0 as ([z,] y, x), or as (3, [z,] y, x) when the file is in colors.
@@ -74,7 +115,13 @@ def read_labels(path: Path, ndim: int = 2) -> Array:
     Raises:
         ImageError: The file cannot be read, or holds negative, broken or not-a-number values.
     """
-    values = _channels_first(path, open_picture(path, ndim, as_index=True), ndim)
+    if suffix_of(path) in OUTLINE_SUFFIXES:
+        return _drawn(path, shape)
+    if image is not None and is_segmentation(path) and check_file(image) == ".dcm":
+        return read_segmentation_on(path, image)
+    picture = _open(path, ndim, as_index=True)
+    picture = replace(picture, axes=picture.axes.replace("T", "I"))
+    values = _channels_first(path, picture, find_z(path, picture, ndim))
     if len(values) not in (1, 3):
         raise ImageError(
             f"{path} has {len(values)} channels, and a label image has 1 (or 3 when it is in colors); "
@@ -83,31 +130,53 @@ def read_labels(path: Path, ndim: int = 2) -> Array:
     return _whole_numbers(values if len(values) == 3 else values[0], path)
 
 
-def label_ndim(path: Path) -> int:
-    """Number of spatial axes of a label image, from its header: 3 for stacks of pages and 3D arrays, otherwise 2.
+def read_spacing(path: Path, ndim: int = 2, axes: str | None = None) -> Spacing | None:
+    """The physical size of an image's pixels, from its header.
 
     Args:
-        path: A `.png`, `.tif`, `.tiff` or `.npy` file.
+        path: A file that ends in one of `SUFFIXES`, or a folder that holds one DICOM series.
+        ndim: Number of spatial axes, 2 or 3.
+        axes: As in `read_image`.
 
     Returns:
-        2 or 3.
+        Steps along ([z,] y, x); None where the file does not say all of them.
 
     Raises:
         ImageError: The file cannot be read.
     """
-    if check_file(path) == ".npy":
-        shape = load_numpy(path).shape
-        return 2 if len(shape) < 3 or (len(shape) == 3 and shape[-1] == 3) else 3
-    picture = open_picture(path, ndim=2)
-    return 3 if _planes(picture) else 2
+    picture = _open(path, ndim, axes)
+    steps = tuple(picture.pitch[axis] for axis in "ZYX"[-ndim:] if axis in picture.pitch)
+    return Spacing(steps, picture.unit) if len(steps) == ndim else None
 
 
-def count_channels(path: Path, ndim: int = 2) -> int:
+def label_ndim(path: Path) -> int:
+    """Number of spatial axes of a label image, from its header: 3 for volumes and stacks of pages, otherwise 2.
+
+    Args:
+        path: A file that ends in one of `LABEL_SUFFIXES`.
+
+    Returns:
+        2 or 3; outlines are 2D.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    if suffix_of(path) in OUTLINE_SUFFIXES:
+        return 2
+    picture = open_picture(path, ndim=2, as_index=suffix_of(path) in LABEL_SUFFIXES)
+    if suffix_of(path) == ".npy" and len(picture.shape) == 3:
+        # Three planes, or three colors: colors come last.
+        return 2 if picture.shape[-1] == 3 else 3
+    return 3 if picture.long_pages or "Y" not in picture.axes else 2
+
+
+def count_channels(path: Path, ndim: int = 2, axes: str | None = None) -> int:
     """Number of channels that `read_image` returns, from the header alone unless there is an alpha channel.
 
     Args:
-        path: A `.png`, `.tif`, `.tiff` or `.npy` file.
+        path: A file that ends in one of `SUFFIXES`, or a folder that holds one DICOM series.
         ndim: Number of spatial axes, 2 or 3.
+        axes: As in `read_image`.
 
     Returns:
         At least 1.
@@ -115,21 +184,24 @@ def count_channels(path: Path, ndim: int = 2) -> int:
     Raises:
         ImageError: The file cannot be read.
     """
-    picture = open_picture(path, ndim)
-    if picture.has_alpha:
-        return len(read_image(path, ndim))
-    return math.prod(size for axis, size in zip(picture.axes, picture.shape, strict=True) if axis in "CS")
+    picture = _open(path, ndim, axes)
+    shape = _load(path, picture).shape if picture.has_alpha else picture.shape
+    return math.prod(shape[i] for i in picture.channels)
 
 
-def write_labels(path: Path, labels: Array) -> None:
+def write_labels(path: Path, labels: Array, like: Path | None = None, classes: Sequence[str] = ()) -> None:
     """Write a label image in the smallest unsigned type that holds its values; the suffix names the format.
 
     Args:
-        path: A `.png` (2D, values up to 65,535), `.tif`, `.tiff` or `.npy` file.
+        path: A `.png` (2D, values up to 65,535), `.tif`, `.tiff`, `.npy`, `.nii`, `.nii.gz` or `.dcm` file.
         labels: Integers of at least 0, ([z,] y, x).
+        like: The image that they belong to, whose geometry the file takes over: a NIfTI's affine, a GeoTIFF's
+            georeference, the pixel size of a TIFF; DICOM refers to it.
+        classes: Names of the labels from 0 on, which DICOM keeps.
 
     Raises:
         OutputError: The format cannot hold these labels, or the file cannot be written.
+        ImageError: `like` cannot be read.
 
     Example:
         >>> import tempfile
@@ -144,7 +216,9 @@ def write_labels(path: Path, labels: Array) -> None:
             f"{path} would hold labels from {low} to {high} of type {labels.dtype} and shape {labels.shape}; "
             "whole numbers from 0 to 4294967295 as (y, x) or (z, y, x) are needed"
         )
-    _write(path, labels.astype(np.min_scalar_type(high)), "ZYX"[-labels.ndim :])
+    smallest = labels.astype(np.min_scalar_type(high))
+    output = Output(smallest, "ZYX"[-labels.ndim :], classes=tuple(classes))
+    write_output(path, output if like is None else _placed(output, like))
 
 
 def write_image(path: Path, image: Array) -> None:
@@ -163,14 +237,14 @@ def write_image(path: Path, image: Array) -> None:
             f"{path} would hold an array of shape {image.shape} and type {image.dtype}; "
             "numbers as (y, x) or (channels, [z,] y, x) are needed"
         )
-    _write(path, image, axes)
+    write_output(path, Output(image, axes))
 
 
 def saved_suffix(source: Path) -> str:
-    """The suffix of a label image that belongs to `source`: the same format, in lower case.
+    """The suffix of a label image that belongs to `source`: the same format in lower case, PNG for a JPEG.
 
     Args:
-        source: An image file that can be read.
+        source: An image file that can be read, or the folder of a DICOM series.
 
     Returns:
         One of `SUFFIXES`.
@@ -179,52 +253,53 @@ def saved_suffix(source: Path) -> str:
         ImageError: The suffix of `source` is not one of `SUFFIXES`.
 
     Example:
-        >>> saved_suffix(Path("cells.TIF"))
-        '.tif'
+        >>> saved_suffix(Path("cells.TIF")), saved_suffix(Path("scan.nii.gz")), saved_suffix(Path("photo.jpeg"))
+        ('.tif', '.nii.gz', '.png')
     """
-    return known_suffix(source)
+    return written_suffix(source)
 
 
-# --------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------------------------------------------------------- reading
 
 
-def _planes(picture: Picture) -> list[int]:
-    """Positions of the axes that are neither y, x nor channels and have more than one entry."""
-    return [i for i, axis in enumerate(picture.axes) if axis not in "YXCS" and picture.shape[i] > 1]
+def _open(path: Path, ndim: int, axes: str | None = None, as_index: bool = False) -> Picture:
+    """Read a header, with the axes that the file or the user names."""
+    picture = open_picture(path, ndim, as_index)
+    if axes is not None:
+        picture = name_axes(path, picture, axes.upper())
+    check_plane(path, picture)
+    return picture
 
 
-def _plane_axis(path: Path, picture: Picture, ndim: int) -> list[int]:
-    """The position of z: none in 2D, exactly one in 3D."""
-    planes = _planes(picture)
-    count = math.prod(picture.shape[i] for i in planes)
-    if ndim == 2 and planes:
-        raise ImageError(
-            f"{path} holds {count} pages, and one 2D image was needed; save each page as its own file, mark the pages "
-            "as channels (axes 'CYX'), or use 3D label images for volumes"
-        )
-    if ndim == 3 and len(planes) > 1:
-        raise ImageError(
-            f"{path} has the axes {picture.axes} of lengths {picture.shape}, and only z, y, x and channels are read; "
-            "save each of its volumes as its own file"
-        )
-    z = planes or [i for i, axis in enumerate(picture.axes) if axis == "Z"][: ndim - 2]
-    if ndim == 3 and not z:
-        raise ImageError(f"{path} is one 2D image, and a volume (z, y, x) was needed; save its planes in one file")
-    return z
-
-
-def _channels_first(path: Path, picture: Picture, ndim: int) -> Array:
+def _channels_first(path: Path, picture: Picture, z: list[int]) -> Array:
     """Load the pixels and arrange them as (channels, [z,] y, x), without alpha."""
-    z = _plane_axis(path, picture, ndim)
+    single = [i for i in picture.pages if i not in z]
+    last = [[*z], [picture.axes.index("Y")], [picture.axes.index("X")]]
+    return _grouped(path, picture, [[*single, *picture.channels], *(group for group in last if group)])
+
+
+def _grouped(path: Path, picture: Picture, groups: Sequence[Sequence[int]]) -> Array:
+    """Load the pixels with axes in another order, each group of them made one."""
+    stored = _load(path, picture)
+    shape = [math.prod(stored.shape[i] for i in group) for group in groups]
+    return stored.transpose([i for group in groups for i in group]).reshape(shape)
+
+
+def _load(path: Path, picture: Picture) -> Array:
+    """The pixels as numbers, without an alpha channel that says nothing."""
     with damage_reported(path):
         stored = _plain_numbers(path, picture.load())
-        last = [*z, picture.axes.index("Y"), picture.axes.index("X")]
-        channels = sorted((i for i, axis in enumerate(picture.axes) if axis in "CS"), key=lambda i: picture.axes[i])
-        single = [i for i in range(stored.ndim) if i not in last and i not in channels]
-        size = tuple(stored.shape[i] for i in last)
-        count = math.prod(stored.shape[i] for i in channels)
-        arranged = stored.transpose(*single, *channels, *last).reshape(count, *size)
-    return _without_alpha(path, arranged) if picture.has_alpha else arranged
+    if not picture.has_alpha:
+        return stored
+    samples = np.moveaxis(stored, picture.axes.index("S"), -1)
+    alpha = samples[..., -1]
+    if alpha.min() != alpha.max():
+        raise ImageError(
+            f"{path} has an alpha channel with values from {alpha.min()} to {alpha.max()}, and only images without "
+            "transparency are read; flatten it or save it without its alpha channel, or mark all as channels "
+            f"(--axes {without_single_axes(picture).axes.replace('S', 'C')})"
+        )
+    return np.moveaxis(samples[..., :-1], -1, picture.axes.index("S"))
 
 
 def _plain_numbers(path: Path, stored: Array) -> Array:
@@ -242,17 +317,6 @@ def _plain_numbers(path: Path, stored: Array) -> Array:
     return stored if stored.dtype.isnative else stored.astype(stored.dtype.newbyteorder("="))
 
 
-def _without_alpha(path: Path, image: Array) -> Array:
-    """Drop the last channel if it says nothing."""
-    alpha = image[-1]
-    if alpha.min() != alpha.max():
-        raise ImageError(
-            f"{path} has an alpha channel with values from {alpha.min()} to {alpha.max()}, and only images without "
-            "transparency are read; flatten it or save it without its alpha channel"
-        )
-    return image[:-1]
-
-
 def _whole_numbers(labels: Array, path: Path) -> Array:
     """The labels as integers, if they are whole and not negative."""
     if labels.dtype.kind == "f":
@@ -265,41 +329,22 @@ def _whole_numbers(labels: Array, path: Path) -> Array:
     return labels
 
 
-# ------------------------------------------------------------------------------------------------------- writing
+def _drawn(path: Path, shape: tuple[int, ...] | None) -> Array:
+    """Outlines drawn into the size of their image."""
+    if shape is None:
+        raise ImageError(f"{path} holds outlines without a size, and that of their image was needed; name the image")
+    return draw_outlines(path, shape)
 
 
-def _write(path: Path, array: Array, axes: str) -> None:
-    """Write an array in the format that the suffix names."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OutputError(f"{path} ends in '{path.suffix}', and {', '.join(SUFFIXES)} are written; choose one of these")
-    if suffix == ".png":
-        _write_png(path, array, axes)
-        return
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        if suffix == ".npy":
-            np.save(file, array, allow_pickle=False)
-        else:
-            _write_tiff(file, array, axes)
+# ------------------------------------------------------------------------------------------------------------- writing
 
 
-def _write_tiff(file: BinaryIO, array: Array, axes: str) -> None:
-    """Write a compressed TIFF that says what its axes are."""
-    tifffile.imwrite(
-        file, array, photometric="minisblack", compression="zlib", metadata={"axes": axes}, ome=False, imagej=False
-    )
-
-
-def _write_png(path: Path, array: Array, axes: str) -> None:
-    """Write a gray image of 8 or 16 bits or RGB of 8."""
-    pixels = array.astype(np.uint8) if array.dtype == bool else array
-    if axes == "CYX" and len(pixels) in (1, 3):
-        pixels = pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, -1)
-    depths = ("uint8",) if pixels.ndim == 3 and pixels.shape[-1] == 3 else ("uint8", "uint16")
-    if pixels.dtype.name not in depths or (axes != "YX" and pixels is array):
-        raise OutputError(
-            f"{path} would hold {array.dtype} values of shape {array.shape}, and PNG holds 2D grays of 8 or 16 bits "
-            f"and RGB of 8; write {path.with_suffix('.tif').name} instead"
-        )
-    with replacing(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(pixels)).save(temporary, format="PNG")
+def _placed(output: Output, like: Path) -> Output:
+    """The labels with the pages of the image that they belong to."""
+    picture = open_picture(like, output.pixels.ndim)
+    pages = tuple(picture.shape[i] for i in picture.long_pages)
+    if output.axes != "ZYX" or math.prod(pages) != len(output.pixels) or not pages:
+        return replace(output, source=like, picture=picture)
+    axes = "".join(picture.axes[i] for i in picture.long_pages) + "YX"
+    pixels = output.pixels.reshape(*pages, *output.pixels.shape[1:])
+    return replace(output, pixels=pixels, axes=axes, source=like, picture=picture)

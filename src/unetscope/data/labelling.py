@@ -119,7 +119,7 @@ class Labelling:
         if (indices == _UNKNOWN).any():
             raise DataError(
                 f"{name} holds the {self._shown(int(raw[indices == _UNKNOWN][0]))}, and the known ones are "
-                f"{', '.join(map(str, self.colors or self.values))}; add it to dataset.toml or mend the file"
+                f"{', '.join(map(str, self.colors or self.values))}; declare it or mend the file"
             )
         return indices if ignored else indices.astype(np.min_scalar_type(len(values) - 1))
 
@@ -139,6 +139,10 @@ def _contradiction(labelling: Labelling) -> str:
         return "mix colors with values; give either [colors] or classes, values and ignore"
     if labelling.kind in ("mask", "instances") and len(classes) != 2:
         return f"have {len(classes)} classes ({', '.join(classes)}); give 2 names, background and foreground"
+    if labelling.kind in ("mask", "instances") and labelling.ignore == 0:
+        return (
+            "ignore 0, which is their background; give the values of the classes in the files, such as values = [1, 2]"
+        )
     ignored = () if labelling.ignore is None else (labelling.ignore,)
     codes = [*map(pack_color, colors), *values, *ignored]
     if len(set(codes)) < len(codes) or not all(0 <= code <= _LARGEST_VALUE for code in codes):

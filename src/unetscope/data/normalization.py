@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -12,22 +13,25 @@ import numpy as np
 from unetscope.errors import DataError, ImageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Scheme = Literal["range", "dataset", "image"]
+Scheme = Literal["range", "dataset", "image", "window"]
 
 _SLAB_PIXELS = 2**21
+_DRAWN = 10_000  # foreground pixels of each image
 
 
 @dataclass(frozen=True)
 class Affine:
-    """(value - shift) / scale for each channel.
+    """(value - shift) / scale for each channel, with values beyond a window cut off first where there is one.
 
     Attributes:
         shift: One intensity per channel, or one for all.
         scale: Positive intensities, as many as there are shifts.
+        window: Lowest and highest intensity that are told apart, for each shift; empty for all.
     """
 
     shift: tuple[float, ...]
     scale: tuple[float, ...]
+    window: tuple[tuple[float, float], ...] = ()
 
     def apply(self, block: Array) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Normalize a block of an image; a block's result does not depend on what lies around it.
@@ -43,6 +47,9 @@ class Affine:
             array([[-2.,  0.,  2.]], dtype=float32)
         """
         one_each = (-1,) + (1,) * (block.ndim - 1)
+        if self.window:
+            low, high = np.reshape(self.window, (-1, 2)).T
+            block = np.clip(block, np.reshape(low, one_each), np.reshape(high, one_each))
         # In float64, or the differences of large integers would be lost.
         centered = np.subtract(block, np.reshape(self.shift, one_each), dtype=np.float64)
         centered /= np.reshape(self.scale, one_each)
@@ -55,26 +62,32 @@ class Normalization:
 
     Attributes:
         scheme: "range" maps given limits to 0..1, "dataset" uses the mean and standard deviation of the training
-            images, "image" those of each image.
+            images, "image" those of each image, "window" those of the training images' foreground and cuts off
+            what lies beyond its percentiles (for CT, whose intensities mean the same in every image).
         shift: Intensity that becomes 0, per channel or one for all; empty for "image".
         scale: Intensity difference that becomes 1, likewise.
+        window: Lowest and highest intensity that are told apart, per channel; empty but for "window".
 
     Example:
         >>> Normalization.range(0, 255).affine(np.zeros((1, 2, 2), np.uint8))
-        Affine(shift=(0.0,), scale=(255.0,))
+        Affine(shift=(0.0,), scale=(255.0,), window=())
     """
 
     scheme: Scheme
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    window: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         fits = len(self.shift) == len(self.scale) and bool(self.shift) == (self.scheme != "image")
-        is_usable = bool(np.isfinite([*self.shift, *self.scale]).all()) and all(scale > 0 for scale in self.scale)
+        fits &= len(self.window) == (len(self.shift) if self.scheme == "window" else 0)
+        numbers = [*self.shift, *self.scale, *chain(*self.window)]
+        is_usable = bool(np.isfinite(numbers).all()) and all(scale > 0 for scale in self.scale)
         if self.scheme not in get_args(Scheme) or not fits or not is_usable:
             raise DataError(
-                f"normalization {self.scheme!r} came with shift {self.shift} and scale {self.scale}; use 'range' or "
-                "'dataset' with as many finite shifts as positive scales, or 'image' with none"
+                f"normalization {self.scheme!r} came with shift {self.shift}, scale {self.scale} and window "
+                f"{self.window}; use 'range' or 'dataset' with as many finite shifts as positive scales, 'window' with "
+                "as many windows besides, or 'image' with none"
             )
 
     @classmethod
@@ -107,8 +120,9 @@ class Normalization:
             DataError: The mapping does not describe a normalization.
         """
         try:
-            numbers = [tuple(float(number) for number in content[key]) for key in ("shift", "scale")]
-            return cls(content["scheme"], *numbers)
+            shift, scale = (tuple(float(number) for number in content[key]) for key in ("shift", "scale"))
+            window = tuple((float(low), float(high)) for low, high in content.get("window", ()))
+            return cls(content["scheme"], shift, scale, window)
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
@@ -116,7 +130,8 @@ class Normalization:
 
     def to_json(self) -> dict[str, Any]:
         """A mapping of plain values that `from_json` reads."""
-        return {"scheme": self.scheme, "shift": list(self.shift), "scale": list(self.scale)}
+        plain = {"scheme": self.scheme, "shift": list(self.shift), "scale": list(self.scale)}
+        return plain | ({"window": [list(each) for each in self.window]} if self.window else {})
 
     def affine(self, image: Array, name: str = "") -> Affine:
         """What to do with every pixel of `image`, found in one pass that never holds it in memory as a whole.
@@ -140,7 +155,7 @@ class Normalization:
                 f"{len(self.shift)}; give images like those it was trained on"
             )
         check_finite(image, name)
-        return Affine(self.shift, self.scale)
+        return Affine(self.shift, self.scale, self.window)
 
 
 @dataclass(frozen=True)
@@ -253,7 +268,7 @@ def span(statistics: Sequence[Statistics]) -> Normalization:
 
     Example:
         >>> span([measure(np.zeros((1, 2, 2), np.uint8))])
-        Normalization(scheme='range', shift=(0.0,), scale=(255.0,))
+        Normalization(scheme='range', shift=(0.0,), scale=(255.0,), window=())
     """
     types = [np.dtype(one.dtype) for one in statistics]
     if all(each.kind in "iu" for each in types):
@@ -261,6 +276,48 @@ def span(statistics: Sequence[Statistics]) -> Normalization:
         return Normalization.range(min(0, np.iinfo(widest).min), np.iinfo(widest).max)
     low, high = min(min(one.low) for one in statistics), max(max(one.high) for one in statistics)
     return Normalization.range(low, high if high > low else low + 1)
+
+
+def window(images: Iterable[tuple[Array, Array]]) -> Normalization:
+    """Normalize by the training images' foreground, as suits CT, where an intensity means the same in every image.
+
+    Args:
+        images: (channels, [z,] y, x) of each training image, and ([z,] y, x), where its foreground lies.
+
+    Returns:
+        The scheme "window": between the 0.5th and the 99.5th percentile of the foreground, with the mean and the
+        standard deviation that it has there. From each image some 10,000 evenly spread pixels are taken.
+
+    Raises:
+        DataError: No image has foreground.
+
+    Source:
+        Isensee et al. 2021 (nnU-Net), supplementary note 2, intensity normalization of CT.
+
+    Example:
+        >>> ramp = np.arange(1000).reshape(1, 10, 100)
+        >>> window([(ramp, ramp[0] >= 0)]).window
+        ((4.995, 994.005),)
+    """
+    drawn = [_draw_foreground(image, foreground) for image, foreground in images]
+    pixels = np.concatenate([each for each in drawn if each.size] or [np.empty((1, 0))], axis=1).astype(np.float64)
+    if not pixels.size:
+        raise DataError(
+            f"{len(drawn)} training images without any foreground came, and a window of intensities is chosen from "
+            "foreground pixels; annotate some, or choose another --normalization"
+        )
+    low, high = np.percentile(pixels, (0.5, 99.5), axis=1)
+    kept = np.clip(pixels, low[:, None], high[:, None])
+    scale = tuple(std if std > 0 else 1.0 for std in kept.std(axis=1).tolist())
+    return Normalization(
+        "window", tuple(kept.mean(axis=1).tolist()), scale, tuple(zip(low.tolist(), high.tolist(), strict=True))
+    )
+
+
+def _draw_foreground(image: Array, foreground: Array) -> Array:
+    """Evenly spread foreground pixels, (channels, count)."""
+    places = np.flatnonzero(foreground)
+    return np.asarray(image.reshape(len(image), -1)[:, places[:: max(1, len(places) // _DRAWN)]])
 
 
 def _are_comparable(statistics: Sequence[Statistics]) -> bool:

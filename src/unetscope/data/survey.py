@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces
         )
     names = declaration.classes or name_classes(2)
     ignore, held = declaration.ignore, f"The {len(surveys)} label files hold"
-    if declaration.kind is None:
+    if declaration.kind is None and ignore != 0:
         if len(union) == 2 and union[0] == 0:
             return Labelling("mask", names, (0, union[1]), (), ignore, f"{held} only 0 and {union[1]}: a mask.")
         if len(union) > MOST_INFERRED_CLASSES:
@@ -99,6 +99,84 @@ def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces
         if _are_numbered(surveys, declaration.ignore) and are_single_pieces():
             return Labelling("instances", names, (), (), ignore, f"{held} 1 to n, each one piece: numbered objects.")
     return _infer_classes(union, declaration, held)
+
+
+def infer_outlines(kinds: Mapping[str, Sequence[str]], declaration: Declaration) -> Labelling:
+    """Find out what drawn outlines mean.
+
+    Outlines of two or more named classes: classes. Otherwise: instances, each outline one object.
+
+    Args:
+        kinds: For every file, the class of each outline; empty for those without one.
+        declaration: What the user said, not enough by itself.
+
+    Returns:
+        A labelling with its reason.
+
+    Raises:
+        DataError: Some outlines have a class and others have none.
+
+    Example:
+        >>> infer_outlines({"a.zip": ["cell", "debris"], "b.zip": ["cell"]}, Declaration()).classes
+        ('background', 'cell', 'debris')
+    """
+    names = sorted({kind for file in kinds.values() for kind in file} - {""})
+    held = "The label files hold outlines"
+    if len(names) < 2 and declaration.kind is None:
+        classes = declaration.classes or (("background", *names) if names else name_classes(2))
+        return Labelling("instances", classes, ignore=declaration.ignore, reason=f"{held}, each one object.")
+    for file, own in kinds.items():
+        if "" in own:
+            raise DataError(
+                f"{file} holds outlines without a class (number {list(own).index('') + 1} for one), and others have "
+                f'the classes {_quoted(names)}; name all, or add the line `kind = "instances"` to {declaration.place}'
+            )
+    found = declaration.classes or ("background", *names)
+    reason = f"{held} of the classes {_quoted(names)}: classes."
+    return Labelling("classes", found, tuple(range(len(found))), (), declaration.ignore, reason)
+
+
+def infer_segments(segments: Mapping[str, Sequence[str]], declaration: Declaration) -> Labelling:
+    """Classes from the segments of DICOM segmentations.
+
+    Args:
+        segments: For every file, the names of its segments 1, 2, ...
+        declaration: What the user said, not enough by itself.
+
+    Returns:
+        The background, and one class a segment.
+
+    Example:
+        >>> infer_segments({"a.dcm": ["liver"], "b.dcm": ["liver", "tumor"]}, Declaration()).classes
+        ('background', 'liver', 'tumor')
+    """
+    names = max(segments.values(), key=len)
+    unique = [name if names.count(name) == 1 else f"{name} {number}" for number, name in enumerate(names, start=1)]
+    classes = declaration.classes or ("background", *unique)
+    reason = f"The segmentations have the segments {_quoted(names)}: classes."
+    return Labelling("classes", classes, tuple(range(len(names) + 1)), (), declaration.ignore, reason)
+
+
+def check_segments(segments: Mapping[str, Sequence[str]]) -> None:
+    """Refuse segmentations in which one number means two things.
+
+    Args:
+        segments: For every file, the names of its segments 1, 2, ...
+
+    Raises:
+        DataError: A file has other names, or the same ones in another order.
+    """
+    longest = max(segments, key=lambda file: len(segments[file]), default="")
+    for file, names in segments.items():
+        if list(names) != list(segments[longest][: len(names)]):
+            raise DataError(
+                f"{file} has the segments {_quoted(names)} and {longest} has {_quoted(segments[longest])}, and a "
+                "number must mean the same in all files; export them with the same segments in the same order"
+            )
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
 
 
 def is_single_pieces(raw: Array, ignore: int | None = None) -> bool:
@@ -123,15 +201,17 @@ def is_single_pieces(raw: Array, ignore: int | None = None) -> bool:
 
 
 def _infer_classes(union: list[int], declaration: Declaration, held: str) -> Labelling:
-    """The classes 0 to the largest value, none of them missing."""
-    if union != list(range(len(union))):
+    """The classes 0 to the largest value, none of them missing; from 1 on where 0 is ignored."""
+    first = 1 if declaration.ignore == 0 else 0
+    if union != list(range(first, first + len(union))):
         raise DataError(
-            f"the label files hold the values {_listed(union)}, and classes are numbered 0, 1, 2, ... without gaps; "
+            f"the label files hold the values {_listed(union)}, and classes are numbered {first}, {first + 1}, "
+            f"{first + 2}, ... without gaps; "
             f'add the line `values = {union}` to {declaration.place}, or `kind = "instances"` if they number objects'
         )
     names = declaration.classes or name_classes(len(union))
     return Labelling(
-        "classes", names, tuple(union), (), declaration.ignore, f"{held} the values 0 to {union[-1]}: classes."
+        "classes", names, tuple(union), (), declaration.ignore, f"{held} the values {first} to {union[-1]}: classes."
     )
 
 

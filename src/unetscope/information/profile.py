@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from math import log2
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any, Self, get_args
 from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset
 from unetscope.errors import DataError, RecipeError
+from unetscope.evaluation import see
 from unetscope.files import write_json
 from unetscope.information.capture import MEMORY_BYTES
 from unetscope.information.coding import CodeStatistics, Coding, code_blocks, code_clusters, describe_codes
@@ -286,7 +287,8 @@ def profile(
     """
     report = on_step or (lambda *_: None)
     report(1, STEPS, "reading the labels")
-    samples = choose_samples(checkpoint, dataset, settings.role)
+    seen = replace(see(checkpoint, dataset), grid=checkpoint.spacing)
+    samples = choose_samples(checkpoint, seen, settings.role)
     codes = _code(samples, settings)
     report(2, STEPS, f"the trained network on {len(samples.items)} images")
     trained = measure_distances(checkpoint, samples, settings.memory_bytes)

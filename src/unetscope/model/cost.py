@@ -97,7 +97,7 @@ def _layer_cost(spec: UNetSpec, layer: str, shapes: Mapping[str, tuple[int, ...]
 
 def _kernel(spec: UNetSpec, layer: str) -> int:
     """Weights of the layer's convolution per pair of channels."""
-    if layer == HEAD:
+    if layer == HEAD or (layer.endswith("up") and spec.up == "unpool"):
         return 1
     if layer.endswith("down"):
         return prod(spec.level_strides[spec.level(layer) - 1])
@@ -122,13 +122,14 @@ def _parameters(spec: UNetSpec, layer: str) -> int:
 def _multiply_adds(spec: UNetSpec, layer: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Products: one per weight and pixel of the grid on which the convolution slides."""
     pixels = prod(shapes[layer])
-    if layer.endswith("up") and spec.up in ("transposed", "subpixel"):
+    if layer.endswith("up") and spec.up in ("transposed", "subpixel", "unpool"):
         pixels //= prod(spec.level_strides[spec.level(layer)])
     return pixels * spec.in_width(layer) * _convolved_width(spec, layer) * _kernel(spec, layer)
 
 
 def _peak(spec: UNetSpec, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """The most numbers alive at once: outputs still to be read, the joined input and the output being made."""
+    last_reader = {read: layer for layer in spec.wiring.layers for read in spec.reads(layer)}
     alive: dict[str, int] = {IMAGE: spec.image_channels * prod(shapes[IMAGE])}
     peak = 0
     for layer in spec.wiring.layers:
@@ -137,7 +138,7 @@ def _peak(spec: UNetSpec, shapes: Mapping[str, tuple[int, ...]]) -> int:
         joined = spec.in_width(layer) * pixels if len(sources) > 1 else 0
         alive[layer] = spec.width(layer) * prod(shapes[layer])
         peak = max(peak, sum(alive.values()) + joined)
-        for source in sources:
-            if spec.wiring.last_reader(source) == layer:
-                del alive[source]
+        for read in spec.reads(layer):
+            if last_reader[read] == layer:
+                del alive[read]
     return peak

@@ -11,7 +11,7 @@ position x + margin, while the output's position x is again the image's pixel x.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unetscope.errors import SizeError
 from unetscope.model.spec import KERNEL, UNetSpec
@@ -39,7 +39,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Each input becomes `scale` outputs: nearest interpolation, transposed and sub-pixel convolution."""
+    """Each input becomes `scale` outputs: nearest interpolation, transposed, sub-pixel convolution, unpooling."""
 
     scale: int
 
@@ -94,7 +94,7 @@ def steps(spec: UNetSpec, source: str, layer: str, axis: int) -> tuple[Step, ...
 
     Args:
         spec: The network.
-        source: One of the layer's sources.
+        source: One of the layers that the layer reads.
         layer: A layer.
         axis: Spatial axis, 0 for z in 3D and y in 2D.
 
@@ -102,7 +102,10 @@ def steps(spec: UNetSpec, source: str, layer: str, axis: int) -> tuple[Step, ...
         The steps in order: first how the source is brought to the layer's input, then the layer itself.
     """
     before: tuple[Step, ...] = ()
-    if pooled(spec, source, layer):
+    if source == spec.placed_by(layer):
+        factor, lost = spec.level_strides[spec.level(source)][axis], skip_crop(spec, spec.level(source))[axis]
+        before = (Window(factor, factor), Crop(lost // factor))
+    elif pooled(spec, source, layer):
         factor = spec.level_strides[spec.level(source)][axis]
         before = (Window(factor, factor),)
     elif source.startswith("encoder") and layer.startswith("decoder"):
@@ -128,6 +131,7 @@ def own_steps(spec: UNetSpec, layer: str, axis: int) -> tuple[Step, ...]:
     factor = spec.level_strides[spec.level(layer)][axis]
     return {
         "transposed": (Repeat(factor),),
+        "unpool": (Repeat(factor),),
         "subpixel": (convolution, Repeat(factor)),
         "nearest": (Repeat(factor), convolution),
         "linear": (Interpolate(factor), Crop(clamped(spec, factor)), convolution),
@@ -140,7 +144,15 @@ def clamped(spec: UNetSpec, factor: int) -> int:
 
 
 def skip_crop(spec: UNetSpec, level: int) -> tuple[int, ...]:
-    """Pixels per side that a skip loses to match the up path of its level, per axis."""
+    """Pixels per side that a skip loses to match the up path of its level, per axis.
+
+    Where the up path is unpooled these are whole windows of the pooling, so that the places of the maxima stay aligned.
+
+    Example:
+        >>> spec = UNetSpec.preset("ronneberger2015")
+        >>> [skip_crop(spec, level) for level in range(spec.depth)]
+        [(88, 88), (40, 40), (16, 16), (4, 4)]
+    """
     return tuple(_lost_below(spec, level, axis) // 2 for axis in range(spec.ndim))
 
 
@@ -171,9 +183,13 @@ def _lost_going_up(spec: UNetSpec, factor: int) -> int:
     if spec.padded:
         return 0
     lost = KERNEL - 1
-    return {"transposed": 0, "nearest": lost, "linear": lost + 2 * clamped(spec, factor), "subpixel": lost * factor}[
-        spec.up
-    ]
+    return {
+        "transposed": 0,
+        "unpool": 0,
+        "nearest": lost,
+        "linear": lost + 2 * clamped(spec, factor),
+        "subpixel": lost * factor,
+    }[spec.up]
 
 
 def smallest_size(spec: UNetSpec) -> tuple[int, ...]:
@@ -293,7 +309,9 @@ def _run(chain: tuple[Step, ...], size: int) -> int:
 
 
 def read_interval(spec: UNetSpec, axis: int, start: int, stop: int) -> Interval:
-    """The input positions that the outputs from `start` to `stop` depend on, walked backwards through `sources`.
+    """The input positions that the outputs from `start` to `stop` depend on, walked backwards through `reads`.
+
+    The places of an unpooling count: they depend on every pixel of the pooled windows.
 
     Args:
         spec: The network.
@@ -311,7 +329,7 @@ def read_interval(spec: UNetSpec, axis: int, start: int, stop: int) -> Interval:
     """
     wanted: dict[str, Interval] = {HEAD: (start, stop)}
     for layer in reversed(spec.wiring.layers):
-        for source in spec.sources(layer):
+        for source in spec.reads(layer):
             interval = wanted[layer]
             for step in reversed(steps(spec, source, layer, axis)):
                 interval = step.reads(*interval)
@@ -356,3 +374,13 @@ def receptive_field(spec: UNetSpec) -> tuple[int, ...]:
         max(b - a for a, b in (read_interval(spec, axis, at, at + 1) for at in range(stride)))
         for axis, stride in enumerate(spec.total_stride)
     )
+
+
+def context(spec: UNetSpec) -> tuple[int, ...]:
+    """Pixels per side and axis that a network looks at around what it labels: its margin, or that of its valid twin.
+
+    Example:
+        >>> context(UNetSpec.preset("ronneberger2015", padded=True))
+        (92, 92)
+    """
+    return margin(replace(spec, padded=False))

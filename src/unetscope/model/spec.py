@@ -15,7 +15,7 @@ from unetscope.wiring import HEAD, IMAGE, Wiring
 Norm = Literal["none", "batch", "instance"]
 Activation = Literal["relu", "leaky"]
 Down = Literal["max", "strided"]
-Up = Literal["transposed", "nearest", "linear", "subpixel"]
+Up = Literal["transposed", "nearest", "linear", "subpixel", "unpool"]
 
 KERNEL = 3
 
@@ -41,7 +41,8 @@ class UNetSpec:
         slope: Slope of the leaky ReLU below zero.
         down: "max" pooling, or a "strided" convolution whose kernel is its stride.
         up: "transposed" convolution whose kernel is its stride; "nearest" or "linear" interpolation (corners not
-            aligned) and a 3-wide convolution; or a "subpixel" convolution.
+            aligned) and a 3-wide convolution; a "subpixel" convolution; or "unpool", a 1-wide convolution whose values
+            go where the encoder's max pooling found its maxima (needs `down` "max").
         strides: Pooling factors per level and axis; 2 everywhere if None.
         dropout: Probability of dropping a channel at the end of the contracting path.
 
@@ -58,7 +59,8 @@ class UNetSpec:
         23
 
     Source:
-        Ronneberger, Fischer, Brox 2015, figure 1; sub-pixel convolution: Shi et al. 2016.
+        Ronneberger, Fischer, Brox 2015, figure 1; sub-pixel convolution: Shi et al. 2016; unpooling: Noh, Hong, Han
+        2015, figure 3, and SegNet, Badrinarayanan, Kendall, Cipolla 2017, section 3.
     """
 
     widths: Mapping[str, int] = field(repr=False)
@@ -86,6 +88,11 @@ class UNetSpec:
         for name, choices in (("norm", Norm), ("activation", Activation), ("down", Down), ("up", Up)):
             if getattr(self, name) not in get_args(choices):
                 raise SpecError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(get_args(choices))}")
+        if self.up == "unpool" and self.down != "max":
+            raise SpecError(
+                f"up is 'unpool' and down is {self.down!r}; unpooling puts values where max pooling found them: "
+                "use down 'max', or another up"
+            )
         for name in ("slope", "dropout"):
             _check_fraction(name, getattr(self, name))
         if not isinstance(self.padded, bool):
@@ -93,6 +100,7 @@ class UNetSpec:
         object.__setattr__(self, "skips", _checked_skips(self.skips, self.depth))
         object.__setattr__(self, "strides", _checked_strides(self.strides, self.depth, self.ndim))
         object.__setattr__(self, "widths", _checked_widths(self.widths, tuple(self._names())))
+        _check_placed_widths(self)
 
     def __hash__(self) -> int:
         """Hash of the whole description."""
@@ -219,6 +227,26 @@ class UNetSpec:
             return (IMAGE,)
         return (f"encoder.{level - 1}.{'down' if self.down == 'strided' else last}",)
 
+    def placed_by(self, layer: str) -> str | None:
+        """The layer whose pooling says where `layer` puts its values: an encoder level's last, if `layer` unpools.
+
+        This is a second, hidden input. It gives places and no values, so it is none of the `sources`; yet `layer`
+        depends on it, and `reads` names it.
+
+        Example:
+            >>> spec = UNetSpec.by_level((8, 16), up="unpool")
+            >>> spec.placed_by("decoder.0.up"), spec.reads("decoder.0.up")
+            ('encoder.0.conv2', ('bottleneck.conv2', 'encoder.0.conv2'))
+        """
+        if self.up != "unpool" or not layer.endswith("up"):
+            return None
+        return f"encoder.{self.level(layer)}.conv{self.convolutions}"
+
+    def reads(self, layer: str) -> tuple[str, ...]:
+        """Every layer whose output `layer` needs: its sources and, where it unpools, the layer that places it."""
+        placing = self.placed_by(layer)
+        return (*self.sources(layer), placing) if placing else self.sources(layer)
+
     def level(self, layer: str) -> int:
         """Poolings between the image and the output of `layer`: 0 at full resolution, `depth` at the bottleneck."""
         if layer in (IMAGE, HEAD):
@@ -320,6 +348,17 @@ def _checked_strides(strides: Sequence[Sequence[int]] | None, depth: int, ndim: 
         for number in level:
             _check_integer("stride", number, 1)
     return chosen
+
+
+def _check_placed_widths(spec: UNetSpec) -> None:
+    """Unpooling needs one place per value: as many channels as were pooled."""
+    for layer in spec.widths:
+        placing = spec.placed_by(layer)
+        if placing and spec.widths[layer] != spec.widths[placing]:
+            raise SpecError(
+                f"{layer} is {spec.widths[layer]} wide and {placing}, whose maxima place its values, "
+                f"{spec.widths[placing]}; give both the same width, or use another up than 'unpool'"
+            )
 
 
 def _checked_widths(widths: Mapping[str, int], names: tuple[str, ...]) -> Mapping[str, int]:

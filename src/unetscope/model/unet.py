@@ -44,7 +44,7 @@ class UNet(nn.Module):
         super().__init__()
         self.spec = spec
         self._order = spec.wiring.layers
-        self._readers = {name: spec.wiring.last_reader(name) for name in (IMAGE, *self._order)}
+        self._last_reader = {read: layer for layer in self._order for read in spec.reads(layer)}
         for layer in self._order:
             _place(self, layer, Layer(spec, layer))
 
@@ -65,18 +65,19 @@ class UNet(nn.Module):
         for layer in self._order:
             sources = self.spec.sources(layer)
             joined = _join([self._bring(outputs[source], source, layer) for source in sources])
-            outputs[layer] = self.get_submodule(layer)(joined)
-            for source in sources:
-                if self._readers[source] == layer:
-                    del outputs[source]
+            placing = self.spec.placed_by(layer)
+            outputs[layer] = self.get_submodule(layer)(joined, *((outputs[placing],) if placing else ()))
+            for read in self.spec.reads(layer):
+                if self._last_reader[read] == layer:
+                    del outputs[read]
         return outputs[HEAD]
 
     def _bring(self, output: Tensor, source: str, layer: str) -> Tensor:
         """The output of `source` on the grid of `layer`."""
         if not pooled(self.spec, source, layer):
             return output
-        factors = self.spec.level_strides[self.spec.level(source)]
-        return functional.max_pool2d(output, factors) if self.spec.ndim == 2 else functional.max_pool3d(output, factors)
+        pool = functional.max_pool2d if self.spec.ndim == 2 else functional.max_pool3d
+        return pool(output, self.spec.level_strides[self.spec.level(source)])
 
 
 class Layer(nn.Module):
@@ -93,6 +94,8 @@ class Layer(nn.Module):
         factors = spec.level_strides[spec.level(name) - (last == "down")] if last in ("up", "down") else ()
         in_width, width = spec.in_width(name), spec.width(name)
         normed = last.startswith("conv") and spec.norm != "none"
+        unpools = last == "up" and spec.up == "unpool"
+        self.factors = factors
         self.before: Callable[[Tensor], Tensor] | None = None
         self.after: Callable[[Tensor], Tensor] | None = None
         if last == "up" and spec.up == "transposed":
@@ -101,7 +104,7 @@ class Layer(nn.Module):
             self.conv = CONVOLUTION[spec.ndim](in_width, width, factors, stride=factors)
         else:
             copies = prod(factors) if spec.up == "subpixel" else 1
-            kernel, padding = (1, 0) if name == HEAD else (KERNEL, int(spec.padded))
+            kernel, padding = (1, 0) if name == HEAD or unpools else (KERNEL, int(spec.padded))
             self.conv = CONVOLUTION[spec.ndim](in_width, width * copies, kernel, padding=padding, bias=not normed)
         if last == "up" and spec.up in ("nearest", "linear"):
             self.before = Interpolation(spec, factors)
@@ -111,11 +114,13 @@ class Layer(nn.Module):
             self.after = _tail(spec, name, width)
         _initialize(self.conv, self.after is not None and last.startswith("conv"))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The layer's output for its joined sources."""
+    def forward(self, x: Tensor, pooled_map: Tensor | None = None) -> Tensor:
+        """The layer's output for its joined sources, placed by the maxima of `pooled_map` where it unpools."""
         if self.before is not None:
             x = self.before(x)
         x = self.conv(x)
+        if pooled_map is not None:
+            x = unpool(x, pooled_map, self.factors)
         return x if self.after is None else self.after(x)
 
 
@@ -149,6 +154,37 @@ class Shuffle(nn.Module):
         axes = chain.from_iterable((2 + ndim + axis, 2 + axis) for axis in range(ndim))
         enlarged = (n * factor for n, factor in zip(size, self.factors, strict=True))
         return x.permute(0, 1, *axes).reshape(x.shape[0], x.shape[1], *enlarged)
+
+
+def unpool(x: Tensor, pooled_map: Tensor, factors: tuple[int, ...]) -> Tensor:
+    """Every value where max pooling found the maximum of its window, zeros elsewhere.
+
+    Args:
+        x: (batch, channels, [z,] y, x), as large as the pooled map or smaller by as much at both ends: what a valid
+            network lost on the way.
+        pooled_map: (batch, channels, [z,] y, x), the map before its pooling; of equal maxima the first counts.
+        factors: The pooling's kernel and stride.
+
+    Returns:
+        (batch, channels, [z,] y, x): `x` enlarged by `factors`, aligned with the center of `pooled_map`. Its gradient
+        reaches the values; the places have none.
+
+    Source:
+        Noh, Hong, Han 2015, figure 3; Badrinarayanan, Kendall, Cipolla 2017 (SegNet), section 3.
+
+    Example:
+        >>> pooled_map = torch.tensor([[[[1.0, 9.0], [3.0, 4.0]]]])
+        >>> unpool(torch.tensor([[[[5.0]]]]), pooled_map, (2, 2)).tolist()
+        [[[[0.0, 5.0], [0.0, 0.0]]]]
+    """
+    flat = len(factors) == 2
+    with torch.no_grad():
+        places = (functional.max_pool2d if flat else functional.max_pool3d)(pooled_map, factors, return_indices=True)[1]
+    lost = [(n - m) // 2 for n, m in zip(places.shape[2:], x.shape[2:], strict=True)]
+    # Places are counted on the whole grid, so a smaller map is set into the middle of zeros and cut out of it again.
+    framed = functional.pad(x, [count for count in reversed(lost) for _ in range(2)]) if any(lost) else x
+    enlarged = (functional.max_unpool2d if flat else functional.max_unpool3d)(framed, places, factors)
+    return _cropped(enlarged, [count * factor for count, factor in zip(lost, factors, strict=True)])
 
 
 def _tail(spec: UNetSpec, name: str, width: int) -> nn.Sequential:

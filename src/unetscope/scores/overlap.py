@@ -7,20 +7,20 @@ false alarm, which is counted. Means are taken over the classes of an image firs
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from unetscope.errors import DataError
-
-Labels: TypeAlias = npt.NDArray[Any]
-
-_BLOCK = 2**16  # pixels; scratch memory then stays at a few megabytes, however large the image is
+from unetscope.scores.comparison import Labels, pair_blocks, require_classes
+from unetscope.scores.objects import ObjectScore, pool_objects
+from unetscope.scores.power import interval
+from unetscope.scores.rand import rand_error
+from unetscope.scores.surface import SurfaceScore, SurfaceSummary, summarize_surfaces
+from unetscope.scores.values import mean, read_share
 
 
 @dataclass(frozen=True)
@@ -46,29 +46,44 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class ImageScore:
-    """One image: a score for every foreground class, and two that look at the image as a whole.
+    """One image: a score for every foreground class, and others that look at the image as a whole.
 
     Attributes:
         name: The image.
         classes: Foreground classes in order.
         pixel_error: Share of pixels given the wrong class, from 0 to 1; None where every pixel is ignored.
         rand_error: Adapted Rand error, from 0 to 1; None where the truth has no foreground.
+        objects: How well its objects are found; None where they were not compared.
+        surfaces: Foreground classes in order; empty where their surfaces were not compared.
+
+    Raises:
+        DataError: The surfaces are those of other classes.
     """
 
     name: str
     classes: tuple[ClassScore, ...]
     pixel_error: float | None
     rand_error: float | None
+    objects: ObjectScore | None = None
+    surfaces: tuple[SurfaceScore, ...] = ()
+
+    def __post_init__(self) -> None:
+        names, compared = ([score.name for score in scores] for scores in (self.classes, self.surfaces))
+        if compared and compared != names:
+            raise DataError(
+                f"{self.name}: surfaces are scored for {'/'.join(compared)}, but pixels for {'/'.join(names)}; "
+                "score both for the same classes"
+            )
 
     @property
     def dice(self) -> float | None:
         """Mean over the classes present in the truth; None where there are none."""
-        return _mean(score.dice for score in self.classes)
+        return mean(score.dice for score in self.classes)
 
     @property
     def iou(self) -> float | None:
         """Mean over the classes present in the truth; None where there are none."""
-        return _mean(score.iou for score in self.classes)
+        return mean(score.iou for score in self.classes)
 
 
 @dataclass(frozen=True)
@@ -111,28 +126,46 @@ class Scores:
     @property
     def dice(self) -> float | None:
         """Mean over images of the image's mean over classes."""
-        return _mean(image.dice for image in self.images)
+        return mean(image.dice for image in self.images)
+
+    @property
+    def dice_interval(self) -> tuple[float, float] | None:
+        """95 % bootstrap interval of `dice` over images; None with fewer than two images that have one."""
+        return interval(image.dice for image in self.images)
 
     @property
     def iou(self) -> float | None:
         """Mean over images of the image's mean over classes."""
-        return _mean(image.iou for image in self.images)
+        return mean(image.iou for image in self.images)
 
     @property
     def pixel_error(self) -> float | None:
         """Mean over images."""
-        return _mean(image.pixel_error for image in self.images)
+        return mean(image.pixel_error for image in self.images)
 
     @property
     def rand_error(self) -> float | None:
         """Mean over images."""
-        return _mean(image.rand_error for image in self.images)
+        return mean(image.rand_error for image in self.images)
+
+    @property
+    def objects(self) -> ObjectScore | None:
+        """The objects of all images pooled; None where no image's objects were compared."""
+        compared = [image.objects for image in self.images if image.objects]
+        return pool_objects(compared) if compared else None
+
+    @property
+    def surfaces(self) -> tuple[SurfaceSummary, ...]:
+        """Each foreground class over the images whose surfaces were compared."""
+        compared = (image.surfaces for image in self.images if image.surfaces)
+        return tuple(summarize_surfaces(scores) for scores in zip(*compared, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values ready for strict JSON: what is not defined is null, never not-a-number.
 
         Returns:
-            The keys `classes`, `images`, `dice`, `iou`, `pixel_error` and `rand_error`.
+            The keys `classes`, `images`, `dice`, `dice_interval` (lower and upper end), `iou`, `pixel_error`,
+            `rand_error`, `objects` and `surfaces`.
 
         Example:
             >>> scores = Scores((score_image(np.array([[0, 1, 1]]), np.array([[0, 0, 1]]), ["background", "cell"]),))
@@ -145,14 +178,17 @@ class Scores:
             "classes": [asdict(summary) for summary in self.classes],
             "images": [_write_image(image) for image in self.images],
             "dice": self.dice,
+            "dice_interval": list(ends) if (ends := self.dice_interval) else None,
             "iou": self.iou,
             "pixel_error": self.pixel_error,
             "rand_error": self.rand_error,
+            "objects": self.objects.to_json() if self.objects else None,
+            "surfaces": [asdict(summary) for summary in self.surfaces],
         }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Scores:
-        """Read what `to_json` gave; means are computed anew from the images.
+        """Read what `to_json` gave, now or before there were objects and surfaces; means are computed anew.
 
         Args:
             content: The parsed JSON.
@@ -229,99 +265,14 @@ def confusion(truth: Labels, prediction: Labels, count: int, ignore: int | None 
                [0, 1]])
     """
     counts = np.zeros(count * count, np.int64)
-    for known, guessed in _blocks(truth, prediction):
+    for known, guessed in pair_blocks(truth, prediction):
         if ignore is not None:
             kept = known != ignore
             known, guessed = known[kept], guessed[kept]
-        _require_classes("truth", known, count)
-        _require_classes("prediction", guessed, count)
+        require_classes("truth", known, count)
+        require_classes("prediction", guessed, count)
         counts += np.bincount(known * count + guessed, minlength=count * count)
     return counts.reshape(count, count)
-
-
-def rand_error(truth: Labels, prediction: Labels) -> float | None:
-    """Adapted Rand error between the connected components of two foregrounds: do the same pixels belong together?
-
-    Over all pairs of pixels in the true foreground, it is 1 minus the F-score of "both lie in one predicted component"
-    as a guess at "both lie in one true component". A wrong pixel that joins two cells costs far more than one that
-    only moves an outline. Components are connected by faces, not by corners. The background of the truth is left out,
-    as in the ISBI 2012 challenge; background predicted inside the true foreground counts as one more component.
-    That convention would call a prediction without any component perfect where the truth has a single one; as it tells
-    no pixels apart and finds none, its error is 1.
-
-    Args:
-        truth: Class indices, ([z,] y, x); any value above 0 is foreground.
-        prediction: Class indices of the same shape.
-
-    Returns:
-        From 0 (the same components) to 1, exact up to one rounding; None where the truth has no foreground.
-
-    Raises:
-        DataError: Shapes differ.
-
-    Source:
-        Arganda-Carreras et al., "Crowdsourcing the creation of image segmentation algorithms for connectomics",
-        Frontiers in Neuroanatomy 9:142, 2015; equal to `skimage.metrics.adapted_rand_error`, whose table takes far
-        more memory than the images.
-
-    Example:
-        >>> rand_error(np.array([[1, 1, 0, 1, 1]]), np.array([[1, 1, 1, 1, 1]]))  # 4 pairs are right, 4 + 12 in all
-        0.5
-    """
-    overlaps = _overlaps(_components(truth > 0), _components(prediction > 0))
-    if not overlaps:
-        return None
-    if not any(component for _, component in overlaps):
-        return 1.0
-    together = _count_pairs(overlaps)
-    either = _count_pairs(_sizes(overlaps, 0)) + _count_pairs(_sizes(overlaps, 1))
-    return (either - 2 * together) / either if either else 0.0
-
-
-def _components(foreground: npt.NDArray[np.bool_]) -> Labels:
-    """Number the parts connected by faces, from 1."""
-    from skimage.measure import label  # here, because it takes a second to import
-
-    components: Labels = label(foreground, connectivity=1)
-    return components
-
-
-def _overlaps(truth: Labels, prediction: Labels) -> Counter[tuple[int, int]]:
-    """Pixels that each true component shares with each predicted one (0 there is predicted background)."""
-    stride = int(prediction.max(initial=0)) + 1
-    overlaps: Counter[tuple[int, int]] = Counter()
-    for known, guessed in _blocks(truth, prediction):
-        inside = known > 0
-        codes, pixels = np.unique(known[inside] * stride + guessed[inside], return_counts=True)
-        for code, count in zip(codes.tolist(), pixels.tolist(), strict=True):
-            overlaps[divmod(code, stride)] += count
-    return overlaps
-
-
-def _sizes(overlaps: Counter[tuple[int, int]], side: int) -> Counter[int]:
-    """Pixels of each component on one side (0 the truth's, 1 the prediction's)."""
-    sizes: Counter[int] = Counter()
-    for components, pixels in overlaps.items():
-        sizes[components[side]] += pixels
-    return sizes
-
-
-def _count_pairs(sizes: Counter[Any]) -> int:
-    """Ordered pairs of different pixels that lie in one part; Python's whole numbers do not overflow."""
-    return sum(pixels * (pixels - 1) for pixels in sizes.values())
-
-
-def _blocks(truth: Labels, prediction: Labels) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """Matching runs of pixels of both arrays as 64-bit integers, without a copy of either array."""
-    _require_comparable(truth, prediction)
-    yield from np.nditer(
-        [truth, prediction],
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[["readonly"], ["readonly"]],
-        op_dtypes=[np.int64, np.int64],
-        casting="same_kind",
-        buffersize=_BLOCK,
-    )
 
 
 def _foreground(labels: Labels, truth: Labels, ignore: int | None) -> npt.NDArray[np.bool_]:
@@ -356,19 +307,13 @@ def _summarize(scores: tuple[ClassScore, ...]) -> ClassSummary:
     """One class over its scores in all images."""
     return ClassSummary(
         name=scores[0].name,
-        dice=_mean(score.dice for score in scores),
-        iou=_mean(score.iou for score in scores),
-        precision=_mean(score.precision for score in scores),
-        recall=_mean(score.recall for score in scores),
+        dice=mean(score.dice for score in scores),
+        iou=mean(score.iou for score in scores),
+        precision=mean(score.precision for score in scores),
+        recall=mean(score.recall for score in scores),
         n=sum(score.dice is not None for score in scores),
         false_alarms=sum(score.false_alarm for score in scores),
     )
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the defined values, the same in any order; None if none is defined."""
-    defined = [value for value in values if value is not None]
-    return math.fsum(defined) / len(defined) if defined else None
 
 
 def _write_image(image: ImageScore) -> dict[str, Any]:
@@ -378,6 +323,8 @@ def _write_image(image: ImageScore) -> dict[str, Any]:
         "pixel_error": image.pixel_error,
         "rand_error": image.rand_error,
         "classes": [asdict(score) for score in image.classes],
+        "objects": image.objects.to_json() if image.objects else None,
+        "surfaces": [score.to_json() for score in image.surfaces],
     }
 
 
@@ -385,40 +332,13 @@ def _read_image(content: Mapping[str, Any]) -> ImageScore:
     return ImageScore(
         name=str(content["name"]),
         classes=tuple(_read_class(score) for score in content["classes"]),
-        pixel_error=_read_share(content["pixel_error"]),
-        rand_error=_read_share(content["rand_error"]),
+        pixel_error=read_share(content["pixel_error"]),
+        rand_error=read_share(content["rand_error"]),
+        objects=ObjectScore.from_json(content["objects"]) if content.get("objects") else None,
+        surfaces=tuple(SurfaceScore.from_json(score) for score in content.get("surfaces", ())),
     )
 
 
 def _read_class(content: Mapping[str, Any]) -> ClassScore:
-    shares = {measure: _read_share(content[measure]) for measure in ("dice", "iou", "precision", "recall")}
+    shares = {measure: read_share(content[measure]) for measure in ("dice", "iou", "precision", "recall")}
     return ClassScore(str(content["name"]), **shares, false_alarm=bool(content["false_alarm"]))
-
-
-def _read_share(value: Any) -> float | None:
-    """A number from 0 to 1, or None for a score that is not defined."""
-    if value is None:
-        return None
-    if not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise DataError(f"a score reads {value!r}, but it must be a number from 0 to 1 or null; evaluate again")
-    return float(value)
-
-
-def _require_comparable(truth: Labels, prediction: Labels) -> None:
-    if truth.shape != prediction.shape:
-        raise DataError(
-            f"the truth has shape {truth.shape} and the prediction {prediction.shape}, but they must be equal; "
-            "score a prediction against the truth of the same image"
-        )
-    for whose, labels in (("truth", truth), ("prediction", prediction)):
-        if labels.dtype.kind not in "biu":
-            raise DataError(f"the {whose} holds {labels.dtype} values, but class indices are whole numbers; convert it")
-
-
-def _require_classes(whose: str, labels: npt.NDArray[np.int64], count: int) -> None:
-    lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
-    if lowest < 0 or highest >= count:
-        raise DataError(
-            f"the {whose} holds class {lowest if lowest < 0 else highest}, but only classes 0 to {count - 1} have a "
-            "name; name the missing class or correct the labels"
-        )

@@ -19,6 +19,7 @@ from unetscope.data.normalization import Affine
 from unetscope.training.recipe import Recipe
 
 GRID = 3  # displacements per axis (Ronneberger et al. 2015, section 3.1)
+ELASTIC_SHARE, MOST_ELASTIC = 0.04, 10.0  # of the patch; pixels (the paper's)
 OUT_OF_PLANE = 15.0  # degrees: volumes are rarely turned over
 NOISE, BRIGHTNESS, CONTRAST, GAMMA, BLUR = 0.15, 0.3, 1.4, 1.5, 1.0
 
@@ -60,8 +61,9 @@ def make_field(patch: Patch, recipe: Recipe, rng: np.random.Generator) -> Tensor
     """
     axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in patch.shape]
     field = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-    if recipe.elastic:
-        field = field + elastic_displacement(patch.shape, recipe.elastic, rng)
+    deviation = min(MOST_ELASTIC, ELASTIC_SHARE * min(patch.shape)) if recipe.elastic is None else recipe.elastic
+    if deviation:
+        field = field + elastic_displacement(patch.shape, deviation, rng)
     turned = torch.einsum("ab,b...->a...", torch.from_numpy(linear_part(len(axes), recipe, rng)), field)
     return turned + torch.tensor(patch.center, dtype=torch.float32).reshape(-1, *[1] * len(axes))
 

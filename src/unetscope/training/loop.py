@@ -11,18 +11,17 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from unetscope.checkpoint import Checkpoint, record_versions
-from unetscope.data.dataset import Dataset, Split
-from unetscope.data.normalization import Normalization, choose, measure, pool, span
+from unetscope.data.dataset import Dataset
 from unetscope.errors import CheckpointError, RecipeError
-from unetscope.evaluation import fingerprint, score_items
+from unetscope.evaluation import Measures, fingerprint, score_items
 from unetscope.files import write_text
 from unetscope.model.cost import count_parameters
 from unetscope.model.spec import UNetSpec
@@ -31,7 +30,8 @@ from unetscope.scores.overlap import Scores
 from unetscope.segmentation import Segmenter, Tiling, choose_dtype, memory_layout
 from unetscope.training.loss import compute_loss
 from unetscope.training.optimization import learning_rate, make_optimizer
-from unetscope.training.patches import Patches
+from unetscope.training.patches import Batch, Patches
+from unetscope.training.preparation import choose_normalization, choose_spacing, cut_few, find_gap, find_smallest
 from unetscope.training.progress import Epoch, OnEpoch, OnStep, Plan, Progress
 from unetscope.training.recipe import Recipe
 from unetscope.training.requirements import check_batch, check_classes, check_weights
@@ -94,7 +94,7 @@ class _Run:
             raise CheckpointError(f"{out} already holds a run; continue it with --resume or choose another folder")
         if state is None and (out / "checkpoint.json").exists():
             raise CheckpointError(f"{out} holds a network but not the state to go on from; choose another folder")
-        self.dataset, self.out, self.team = dataset, out, team
+        self.out, self.team = out, team
         if state is None:
             self.recipe, self.spec = recipe, spec or _default_spec(dataset)
         else:
@@ -103,9 +103,14 @@ class _Run:
         check_weights(self.recipe, dataset)
         team.share(self.recipe.batch)
         self.environment = _environment(team)
+        self.dataset = dataset = cut_few(dataset, self.spec)
         self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
-        self.normalization = _choose_normalization(dataset, self.split, self.recipe)
-        self.patches = Patches(dataset, self.split.train, self.spec, self.recipe, self.normalization)
+        self.normalization = choose_normalization(dataset, self.split, self.recipe)
+        self.spacing = choose_spacing(dataset, self.split, self.recipe)
+        self.smallest = find_smallest(dataset, self.split) if dataset.stored is not None else 0
+        self.patches = Patches(
+            replace(dataset, grid=self.spacing), self.split.train, self.spec, self.recipe, self.normalization
+        )
         check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
         self.dtype = choose_dtype(self.recipe.precision)
         torch.manual_seed(self.recipe.seed)
@@ -130,6 +135,8 @@ class _Run:
             parameters=count_parameters(self.spec),
             split=self.split,
             normalization=self.normalization,
+            spacing=self.spacing,
+            gap=find_gap(self.dataset, self.spec),
             patch=self.patches.shape,
             batch=self.recipe.batch,
             epoch_steps=self.patches.epoch_steps,
@@ -145,6 +152,9 @@ class _Run:
             weights={name: tensor.detach().cpu().clone() for name, tensor in self.network.state_dict().items()},
             normalization=self.normalization,
             classes=self.dataset.classes,
+            spacing=self.spacing,
+            objects=self.dataset.stored is not None,
+            smallest=self.smallest,
             recipe=self.recipe.to_json(),
             split=self.split.to_json(),
             provenance={
@@ -153,6 +163,7 @@ class _Run:
                 "epoch": len(self.history),
                 "validation": self.history[-1] if self.history else {},
                 "data": {"path": str(self.dataset.root), "sha256": self.digest},
+                "gap": list(find_gap(self.dataset, self.spec)),
                 "seen": self._seen,
                 **self.environment,
             },
@@ -198,7 +209,7 @@ class _Run:
         if on_step and self.team.leads:
             on_step(Progress(self.step, self.steps, loss, self.plan))
 
-    def _batches(self, first: int, last: int) -> Iterator[tuple[int, tuple[Tensor, Tensor]]]:
+    def _batches(self, first: int, last: int) -> Iterator[tuple[int, Batch]]:
         """The batches of some steps; the next one is made while the last is used."""
         share = self.team.share(self.recipe.batch)
         with ThreadPoolExecutor(1) as maker:
@@ -209,11 +220,9 @@ class _Run:
                     coming = maker.submit(self.patches.batch, step + 1, share)
                 yield step, batch
 
-    def _take_step(
-        self, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, batch: tuple[Tensor, Tensor]
-    ) -> float:
+    def _take_step(self, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, batch: Batch) -> float:
         """One step of the optimizer; returns the loss."""
-        images, labels = (part.to(self.team.device, non_blocking=True) for part in batch)
+        images, labels, border = batch.to(self.team.device)
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * self.team.size + self.team.rank)  # dropout
         network.train()
         for group in optimizer.param_groups:
@@ -221,7 +230,7 @@ class _Run:
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.team.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             scores = network(images.contiguous(memory_format=memory_layout(self.spec)))
-        loss = compute_loss(class_scores(scores), labels, self.recipe)
+        loss = compute_loss(class_scores(scores), labels, self.recipe, border)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(network.parameters(), self.recipe.clip)
@@ -241,6 +250,7 @@ class _Run:
             step=self.step,
             loss=loss,
             dice=scores.dice if scores else None,
+            panoptic=scores.objects.panoptic if scores and scores.objects else None,
             pixel_error=scores.pixel_error if scores else None,
             classes={each.name: each.dice for each in scores.classes} if scores else {},
             best=best,
@@ -255,7 +265,7 @@ class _Run:
     def _score(self) -> Scores:
         segmenter = Segmenter(self.checkpoint, Tiling(precision=self.recipe.precision))
         items = [self.dataset.item(name) for name in self.split.validation]
-        return score_items(segmenter, self.dataset.classes, self.dataset, items)
+        return score_items(segmenter, self.dataset, items, Measures(objects=segmenter.finds_objects))
 
     def _out_of_patience(self) -> bool:
         waited = len(self.history) - self.best_epoch
@@ -338,16 +348,6 @@ def _stored(state: State, recipe: Recipe, spec: UNetSpec | None) -> tuple[Recipe
     return stored, network
 
 
-def _choose_normalization(dataset: Dataset, split: Split, recipe: Recipe) -> Normalization:
-    if recipe.normalization == "image":
-        return Normalization("image")
-    items = [dataset.item(name) for name in split.train]
-    statistics = [measure(dataset.read_image(item), str(item.image)) for item in items]
-    if recipe.normalization == "range":
-        return span(statistics)
-    return choose(statistics) if recipe.normalization == "auto" else pool(statistics)
-
-
 def _environment(team: Team) -> dict[str, Any]:
     """What the exact weights depend on besides recipe and data."""
     return {
@@ -359,7 +359,9 @@ def _environment(team: Team) -> dict[str, Any]:
 
 
 def _figure_of_merit(scores: Scores) -> float:
-    """What the best epoch has the most of: Dice, or right pixels where there is no foreground at all."""
+    """What the best epoch has the most of: panoptic quality of objects, Dice, or right pixels without foreground."""
+    if scores.objects is not None and scores.objects.panoptic is not None:
+        return scores.objects.panoptic
     if scores.dice is not None:
         return scores.dice
     return -1.0 if scores.pixel_error is None else -scores.pixel_error

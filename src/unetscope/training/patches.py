@@ -10,24 +10,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, prod
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unetscope.data.dataset import Dataset
+from unetscope.data.dataset import Dataset, Item
 from unetscope.data.normalization import Affine, Normalization
+from unetscope.data.objects import border_weights
 from unetscope.model.geometry import fitting_shape, margin
 from unetscope.model.spec import UNetSpec
 from unetscope.training.augmentation import Patch, change_intensities, make_field, sample_image, sample_labels
 from unetscope.training.recipe import Recipe
 
 LARGEST_PATCH = {2: 256, 3: 64}
-MOST_STEPS = 250  # per epoch, so that large images are validated now and then
+FEWEST_STEPS, MOST_STEPS = (
+    25,
+    250,
+)  # per epoch, so that few images are not scored after every step, and many now and then
 PLACES = 4096  # remembered per class and image
 CACHE_BYTES = 2**31
 ORDER, PLACE = 1, 2  # streams of randomness
+AS_IT_IS = Affine((0.0,), (1.0,))
 
 
 @dataclass(frozen=True)
@@ -39,17 +45,38 @@ class Example:
         labels: ([z,] y, x) class indices.
         affine: Its normalization.
         places: For every foreground class that is there, some of its positions (count, axes).
+        border: ([z,] y, x), how narrow the gap between objects is, from 0 to 1; None where nobody asks.
     """
 
     image: NDArray[np.generic]
     labels: NDArray[np.generic]
     affine: Affine
     places: tuple[NDArray[np.intp], ...]
+    border: NDArray[np.float32] | None = None
 
     @property
     def nbytes(self) -> int:
         """Memory it takes, bytes."""
-        return self.image.nbytes + self.labels.nbytes
+        return self.image.nbytes + self.labels.nbytes + (0 if self.border is None else self.border.nbytes)
+
+
+class Batch(NamedTuple):
+    """What one step learns from.
+
+    Attributes:
+        images: (batch, channels, *shape), normalized, float32.
+        labels: (batch, *written shape) int64, -1 where ignored.
+        border: (batch, *written shape), how narrow the gap between objects is, from 0 to 1; None where nobody asks.
+    """
+
+    images: Tensor
+    labels: Tensor
+    border: Tensor | None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        border = None if self.border is None else self.border.to(device, non_blocking=True)
+        return Batch(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), border)
 
 
 class Patches:
@@ -89,8 +116,10 @@ class Patches:
 
     @cached_property
     def epoch_steps(self) -> int:
-        """Steps in which every image comes and at least as many pixels pass as the images have (where 250 suffice)."""
-        return min(MOST_STEPS, ceil(len(self._copies) / self.recipe.batch))
+        """Steps in which every image comes and as many pixels pass as the images have, where that is a fair number."""
+        if self.recipe.epoch_steps is not None:
+            return self.recipe.epoch_steps
+        return min(MOST_STEPS, max(FEWEST_STEPS, ceil(len(self._copies) / self.recipe.batch)))
 
     @cached_property
     def _copies(self) -> NDArray[np.intp]:
@@ -99,7 +128,7 @@ class Patches:
         counts = np.maximum(1, np.rint(np.prod(self.sizes, axis=1) / written).astype(np.intp))
         return np.repeat(np.arange(len(self.names)), counts)
 
-    def batch(self, step: int, share: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, share: slice = slice(None)) -> Batch:
         """The patches of one step.
 
         Args:
@@ -107,13 +136,13 @@ class Patches:
             share: The part of the batch to make (one process of several).
 
         Returns:
-            Images (batch, channels, *shape) float32 and labels (batch, *written shape) int64, -1 where ignored.
+            The batch.
         """
         cut = [self._cut(step, position) for position in range(self.recipe.batch)[share]]
-        images, labels = zip(*cut, strict=True)
-        return torch.stack(images), torch.stack(labels)
+        images, labels, borders = zip(*cut, strict=True)
+        return Batch(torch.stack(images), torch.stack(labels), torch.stack(borders) if self.recipe.border else None)
 
-    def _cut(self, step: int, position: int) -> tuple[Tensor, Tensor]:
+    def _cut(self, step: int, position: int) -> tuple[Tensor, Tensor, Tensor | None]:
         recipe, lost = self.recipe, margin(self.spec)
         example = self.example(self.names[self._image_at(step, position)])
         rng = np.random.default_rng([recipe.seed, PLACE, step, position])
@@ -121,15 +150,16 @@ class Patches:
         field = make_field(patch, recipe, rng)
         inner = (slice(None), *(slice(m, n - m) for m, n in zip(lost, self.shape, strict=True)))
         image = sample_image(example.image, field, example.affine)
-        return change_intensities(image, recipe.intensity, rng), sample_labels(example.labels, field[inner])
+        border = None if example.border is None else sample_image(example.border[None], field[inner], AS_IT_IS)[0]
+        return change_intensities(image, recipe.intensity, rng), sample_labels(example.labels, field[inner]), border
 
     def _image_at(self, step: int, position: int) -> int:
-        epoch, within = divmod(step, self.epoch_steps)
-        if self._order[0] != epoch:
-            rng = np.random.default_rng([self.recipe.seed, ORDER, epoch])
-            self._order = epoch, rng.permutation(self._copies)
-        order = self._order[1]
-        return int(order[(within * self.recipe.batch + position) % len(order)])
+        """The image of a patch: all come in a new random order before any comes again."""
+        turn, within = divmod(step * self.recipe.batch + position, len(self._copies))
+        if self._order[0] != turn:
+            rng = np.random.default_rng([self.recipe.seed, ORDER, turn])
+            self._order = turn, rng.permutation(self._copies)
+        return int(self._order[1][within])
 
     def _center(self, example: Example, rng: np.random.Generator) -> tuple[float, ...]:
         """Anywhere or near a foreground pixel: on whole pixels, and the patch inside of the image where it fits."""
@@ -153,11 +183,18 @@ class Patches:
             return self._cache[name]
         item = self.dataset.item(name)
         image, labels = self.dataset.read(item)
-        example = Example(image, labels, self.normalization.affine(image, str(item.image)), _find_places(labels))
+        affine = self.normalization.affine(image, str(item.image))
+        example = Example(image, labels, affine, _find_places(labels), self._border(item))
         if self._cached_bytes + example.nbytes <= CACHE_BYTES:
             self._cache[name] = example
             self._cached_bytes += example.nbytes
         return example
+
+    def _border(self, item: Item) -> NDArray[np.float32] | None:
+        """The border weights of an image, where the recipe asks for them."""
+        if not self.recipe.border:
+            return None
+        return border_weights(self.dataset.read_instances(item), self.recipe.border_reach)
 
 
 def _find_places(labels: NDArray[np.generic]) -> tuple[NDArray[np.intp], ...]:

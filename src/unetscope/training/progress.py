@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Split
 from unetscope.data.normalization import Normalization
+from unetscope.data.spacing import Spacing
 from unetscope.model.spec import UNetSpec
 
 
@@ -21,6 +22,7 @@ class Epoch:
         loss: Mean training loss.
         dice: Mean validation Dice over classes, then images; None if no validation image has foreground.
         pixel_error: Share of wrong pixels of the validation images.
+        panoptic: Panoptic quality of the validation objects; None for a network that does not tell objects apart.
         classes: Validation Dice by class.
         best: Whether this is the best epoch so far.
         seconds: Time it took.
@@ -36,6 +38,7 @@ class Epoch:
     best: bool
     seconds: float
     warnings: tuple[str, ...] = ()
+    panoptic: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Plan:
         parameters: Of the network.
         split: Names of the images by role.
         normalization: What is done to intensities.
+        spacing: What volumes are resampled to; None for nothing.
+        gap: Pixels per axis between the blocks that a few images are cut into; empty for whole images.
         patch: What the network reads of a patch, pixels per axis.
         batch: Patches per step.
         epoch_steps: Steps per epoch.
@@ -58,6 +63,8 @@ class Plan:
     parameters: int
     split: Split
     normalization: Normalization
+    spacing: Spacing | None
+    gap: tuple[int, ...]
     patch: tuple[int, ...]
     batch: int
     epoch_steps: int

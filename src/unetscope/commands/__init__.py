@@ -1,0 +1,1 @@
+"""The commands, a module for each kind of work; turn words into calls and results into words, compute nothing."""

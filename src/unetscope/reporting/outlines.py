@@ -1,0 +1,186 @@
+"""A picture sheet of annotated images with the outlines of their labels; knows datasets and colors, not networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from unetscope.data.dataset import IGNORE, Dataset, Item
+from unetscope.data.glance import has_objects
+from unetscope.errors import DataError
+from unetscope.files import replacing
+from unetscope.reporting.sheet import COLORS
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+CELL = 320
+"""Pixels of a picture's longer side at most; at least half as many, unless the image is thin."""
+
+_COLUMNS, _GAP, _CAPTION, _HEAD = 6, 8, 18, 30
+_FONT = 12
+_PAPER, _INK, _FAINT = "white", "black", (110, 110, 110)
+_VEIL, _STRIPES = np.array([255.0, 255.0, 255.0]), (8, 3)  # over ignored pixels: period and width of the stripes
+_HATCHED = 0.6
+
+
+def draw_outline_sheet(dataset: Dataset, path: Path, count: int = 24) -> None:
+    """Write a PNG with every n-th image of a dataset and the outlines of its labels, in the colors of their classes.
+
+    Of a volume, the middle plane is shown. Objects that labels number are all outlined, in changing colors. Ignored
+    pixels are hatched. An image that cannot be read is an empty cell that says so.
+
+    Args:
+        dataset: Annotated images.
+        path: PNG file.
+        count: Images at most, at least 1.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    items = pick_items(dataset.items, count)
+    cells = [_draw_cell(dataset, item) for item in items]
+    columns = min(_COLUMNS, len(cells))
+    rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    heights = [max(cell.height for cell in row) for row in rows]
+    head = f"{len(items)} of {len(dataset.items)} annotated images of {dataset.root}"
+    width = _GAP + columns * (CELL + _GAP)
+    sheet = Image.new("RGB", (width, _HEAD + sum(height + _GAP for height in heights)), _PAPER)
+    _draw_head(sheet, head, () if has_objects(dataset) else dataset.classes)
+    top = _HEAD
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (_GAP + column * (CELL + _GAP), top))
+        top += height + _GAP
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def pick_items(items: Sequence[Item], count: int) -> Sequence[Item]:
+    """Every n-th image, with the smallest n that leaves at most `count`.
+
+    Args:
+        items: Images.
+        count: At least 1.
+
+    Returns:
+        The first, the n-th after it, and so on.
+    """
+    return items[:: math.ceil(len(items) / max(1, count))]
+
+
+def outline(picture: Array, labels: Array) -> Array:
+    """Draw the outlines of labels into a picture.
+
+    Args:
+        picture: (y, x, 3), 0 to 255.
+        labels: (y, x); 0 has no outline, negative pixels are hatched.
+
+    Returns:
+        A picture in which each pixel beside one of another label has the color of its own; the outermost pixels of an
+        image are no outline by themselves.
+
+    Example:
+        >>> drawn = outline(np.zeros((1, 5, 3)), np.array([[0, 1, 1, 1, 0]]))
+        >>> drawn[0, :, 1]
+        array([  0., 158.,   0., 158.,   0.])
+    """
+    rows, columns = np.indices(labels.shape, sparse=True)
+    period, width = _STRIPES
+    is_striped = (labels < 0) & ((rows + columns) % period < width)
+    drawn = np.where(is_striped[..., None], (1 - _HATCHED) * picture + _HATCHED * _VEIL, picture)
+    is_drawn = _find_borders(labels) & (labels > 0)
+    drawn[is_drawn] = COLORS[_color_index(labels[is_drawn])]
+    return np.asarray(drawn)
+
+
+def _find_borders(labels: Array) -> Array:
+    """Pixels with a neighbor of another label."""
+    is_border = np.zeros(labels.shape, bool)
+    for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        differs = labels[before] != labels[after]
+        is_border[before] |= differs
+        is_border[after] |= differs
+    return is_border
+
+
+def _color_index(labels: Array) -> Array:
+    """Positions in `COLORS`, which repeat without the background."""
+    return np.asarray((labels.astype(np.int64) - 1) % (len(COLORS) - 1) + 1)
+
+
+# -------------------------------------------------------------------------------------------------------- one image
+
+
+def _draw_cell(dataset: Dataset, item: Item) -> Image.Image:
+    """An image with outlines and a caption."""
+    try:
+        image, labels = dataset.read(item)
+        if has_objects(dataset):
+            labels = np.where(labels == IGNORE, IGNORE, dataset.read_instances(item))
+    except DataError:
+        return _caption(Image.new("RGB", (CELL, CELL // 2), (235, 235, 235)), f"{item.name} cannot be read")
+    plane, size = _middle(image, 1), "x".join(map(str, labels.shape))
+    picture, shown = _fit(_stretch(plane), _middle(labels, 0))
+    return _caption(Image.fromarray(outline(picture, shown).round().astype(np.uint8)), item.name, size)
+
+
+def _middle(array: Array, leading: int) -> Array:
+    """The middle plane of a volume."""
+    return array if array.ndim == leading + 2 else array.take(array.shape[leading] // 2, axis=leading)
+
+
+def _stretch(image: Array) -> Array:
+    """(y, x, 3) from 0 to 255, the brightest and darkest half percent clipped; color with 3 channels or more."""
+    shown = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
+    low, high = np.percentile(shown, (0.5, 99.5))
+    scaled = (shown.astype(np.float64) - low) / max(high - low, 1e-9)
+    return np.moveaxis(scaled.clip(0, 1) * 255, 0, -1)
+
+
+def _fit(picture: Array, labels: Array) -> tuple[Array, Array]:
+    """Both at a good size: large ones thinned out, small ones with every pixel as a square."""
+    height, width = labels.shape
+    longest = max(height, width)
+    zoom = CELL // longest
+    if zoom >= 1:
+        return tuple(part.repeat(zoom, axis=0).repeat(zoom, axis=1) for part in (picture, labels))
+    size = max(1, round(height * CELL / longest)), max(1, round(width * CELL / longest))
+    small = Image.fromarray(picture.round().astype(np.uint8)).resize(size[::-1], Image.Resampling.BOX)
+    # The label at the center of each new pixel.
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
+    )
+    return np.asarray(small, np.float64), labels[np.ix_(rows, columns)]
+
+
+# ------------------------------------------------------------------------------------------------------------ words
+
+
+def _caption(picture: Image.Image, name: str, size: str = "") -> Image.Image:
+    """The picture below its name and size."""
+    cell = Image.new("RGB", (CELL, picture.height + _CAPTION), _PAPER)
+    cell.paste(picture, (0, _CAPTION))
+    pen, font = ImageDraw.Draw(cell), ImageFont.load_default(_FONT)
+    shown = name
+    while len(shown) > 1 and font.getlength(f"{shown}  {size}") > CELL:
+        shown = f"{shown[: len(shown) // 2 - 1]}\u2026{shown[len(shown) // 2 + 1 :]}"
+    pen.text((0, 1), shown, fill=_INK, font=font)
+    pen.text((font.getlength(f"{shown}  "), 1), size, fill=_FAINT, font=font)
+    return cell
+
+
+def _draw_head(sheet: Image.Image, text: str, classes: Sequence[str]) -> None:
+    """What the sheet shows, and which class has which color."""
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
+    pen.text((_GAP, 7), text, fill=_INK, font=font)
+    left = _GAP + font.getlength(text) + 3 * _GAP
+    for index, name in enumerate(classes[1:], start=1):
+        color = tuple(COLORS[int(_color_index(np.array(index)))].astype(int).tolist())
+        pen.rectangle((left, 9, left + 10, 19), fill=color)
+        pen.text((left + 15, 7), name, fill=_INK, font=font)
+        left += 15 + font.getlength(name) + 2 * _GAP

@@ -1,0 +1,111 @@
+"""How annotated images become what a run learns from: blocks of few images, one spacing, one normalization.
+
+Knows datasets and recipes, neither networks' weights nor steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from unetscope.data.dataset import Dataset, Split
+from unetscope.data.normalization import Normalization, choose, measure, pool, span, window
+from unetscope.data.spacing import Spacing, median_spacing
+from unetscope.errors import DataError
+from unetscope.model.geometry import context
+from unetscope.model.spec import UNetSpec
+from unetscope.training.recipe import Recipe
+
+MOST_CUT = 5
+"""Up to so many images are cut into blocks, as long as neither folders nor lists give them roles."""
+
+
+def cut_few(dataset: Dataset, spec: UNetSpec) -> Dataset:
+    """Cut each of a few images into blocks to train on, to validate and to test on, with a gap between them.
+
+    Args:
+        dataset: Annotated images.
+        spec: The network; the gap is as wide as its margin.
+
+    Returns:
+        The dataset in blocks, or as it is: with more than 5 images, given roles, or images too small to be cut.
+
+    Raises:
+        DataError: There is one image, and it is too small.
+    """
+    if len(dataset.items) > MOST_CUT or any(item.part for item in dataset.items):
+        return dataset
+    try:
+        return dataset.in_blocks(context(spec))
+    except DataError:
+        if len(dataset.items) == 1:
+            raise
+        return dataset
+
+
+def find_gap(dataset: Dataset, spec: UNetSpec) -> tuple[int, ...]:
+    """Pixels per axis between the blocks of a dataset; empty where its images are whole."""
+    return context(spec) if any(item.box for item in dataset.items) else ()
+
+
+def choose_spacing(dataset: Dataset, split: Split, recipe: Recipe) -> Spacing | None:
+    """The spacing that volumes are resampled to: the median of the training images.
+
+    Args:
+        dataset: Annotated images.
+        split: Which of them train.
+        recipe: Whether anything is resampled.
+
+    Returns:
+        None for images, for volumes as stored, and where a training image does not say its spacing.
+
+    Raises:
+        DataError: The images' units cannot be converted into each other.
+    """
+    if dataset.ndim == 2 or recipe.spacing == "stored":
+        return None
+    found = [dataset.read_spacing(dataset.item(name)) for name in split.train]
+    known = [spacing for spacing in found if spacing is not None]
+    return Spacing(median_spacing(known), known[0].unit) if known and len(known) == len(found) else None
+
+
+def find_smallest(dataset: Dataset, split: Split) -> int:
+    """The size below which a found object is none: half of what 99 % of the training objects exceed.
+
+    Args:
+        dataset: Annotated images whose labels tell objects apart.
+        split: Which of them train.
+
+    Returns:
+        Pixels; 0 where there are no objects.
+    """
+    numbered = (dataset.read_instances(dataset.item(name)) for name in split.train)
+    sizes = np.concatenate([np.unique(numbers[numbers > 0], return_counts=True)[1] for numbers in numbered])
+    return int(np.percentile(sizes, 1) / 2) if sizes.size else 0
+
+
+def choose_normalization(dataset: Dataset, split: Split, recipe: Recipe) -> Normalization:
+    """How the network shall see intensities, from the training images.
+
+    Args:
+        dataset: Annotated images.
+        split: Which of them train.
+        recipe: The scheme, or "auto".
+
+    Returns:
+        The scheme with its numbers.
+
+    Raises:
+        DataError: The scheme cannot be had from these images.
+    """
+    scheme = recipe.normalization
+    if scheme == "auto" and dataset.modality == "CT":
+        scheme = "window"
+    if scheme == "image":
+        return Normalization("image")
+    items = [dataset.item(name) for name in split.train]
+    if scheme == "window":
+        return window((image, labels > 0) for image, labels in map(dataset.read, items))
+    statistics = [measure(dataset.read_image(item), str(item.image)) for item in items]
+    if scheme == "range":
+        return span(statistics)
+    return choose(statistics) if scheme == "auto" else pool(statistics)
