@@ -13,13 +13,13 @@ from pathlib import Path
 
 import matplotlib
 import torch
+from matplotlib.figure import Figure
+
 import unet_learning
 import unet_shapes
 import unet_tiles
 import unet_upsampling
-from matplotlib.figure import Figure
 from unet_drawing import write_figure
-
 from unetscope.files import write_text
 from unetscope.reporting.figures import styled
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from unet_drawing import BLUE, GRAY, GRAYS, ORANGE, make_figure, open_frame, shrink, strip
 
+from unet_drawing import BLUE, GRAY, GRAYS, ORANGE, make_figure, open_frame, shrink, strip
 from unetscope.data.objects import border_weights
 from unetscope.data.scenes import packed_cells
 from unetscope.training.optimization import make_optimizer

@@ -8,6 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+
 from unet_drawing import (
     BLUE,
     GRAY,
@@ -24,7 +25,6 @@ from unet_drawing import (
     strip,
     write_table,
 )
-
 from unetscope.data.scenes import packed_cells
 from unetscope.errors import SizeError
 from unetscope.model.cost import count_cost

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from unet_drawing import BLUE, GRAY, GRAYS, GREEN, ORANGE, RED, SKY, make_figure, open_frame, shrink, strip
 
+from unet_drawing import BLUE, GRAY, GRAYS, GREEN, ORANGE, RED, SKY, make_figure, open_frame, shrink, strip
 from unetscope.data.scenes import packed_cells
 from unetscope.model.geometry import (
     fitting_shape,

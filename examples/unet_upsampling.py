@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn import functional
-from unet_drawing import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PINK, RED, SKY, make_figure, strip, write_table
 
+from unet_drawing import BLUE, GRAY, GREEN, INK, ORANGE, PALE, PINK, RED, SKY, make_figure, strip, write_table
 from unetscope.model.cost import count_cost
 from unetscope.model.geometry import fitting_shape, margin, output_shape
 from unetscope.model.spec import UNetSpec, Up

@@ -24,7 +24,7 @@ from unetscope.data.scenes import write_dataset
 
 COMMANDS = ("demo", "check", "train", "evaluate", "segment", "profile", "report")
 HEAVY = ("torch", "scipy", "skimage", "matplotlib")
-SMALL = ("--widths", "4,8", "--epochs", "1", "--precision", "float32")
+SMALL = ("--widths", "4,8", "--epochs", "1", "--epoch-steps", "8", "--precision", "float32")
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -169,7 +169,7 @@ def test_train_says_its_decisions_before_the_first_epoch(place: Path, tmp_path: 
 
 
 def test_train_estimates_its_time_after_the_first_steps(place: Path, tmp_path: Path, run: Run) -> None:
-    words = ("--widths", "2,2", "--epochs", 2, "--batch", 1)
+    words = ("--widths", "2,2", "--epochs", 2, "--epoch-steps", 8, "--batch", 1)
     _, _, err = run("train", place / "data", "--out", tmp_path / "run", *words)
     assert re.search(r"time: about \d+ s for the 6 steps left", err)
 
@@ -202,7 +202,7 @@ def test_a_finished_run_can_be_resumed_and_stays(place: Path, run: Run) -> None:
     before = (place / "run" / "model.safetensors").read_bytes()
     code, _, err = run("train", place / "data", "--out", place / "run", "--resume", "--epochs", 1)
     assert code == 0
-    assert "of which 1 are done already" in err
+    assert "of which 8 are done already" in err
     assert (place / "run" / "model.safetensors").read_bytes() == before
 
 

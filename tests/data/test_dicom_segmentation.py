@@ -211,11 +211,13 @@ def test_other_files_are_no_segmentations(tmp_path: Path) -> None:
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_damage_is_one_sentence(tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]) -> None:
-    folder = tmp_path_factory.mktemp("seg")
-    source = save_series(folder / "ct", 2)
-    path = folder / "a.dcm"
-    write_segmentation(path, np.ones((2, 7, 9), np.uint8), source, CLASSES)
-    content = bytearray(path.read_bytes())
+    folder = tmp_path_factory.getbasetemp() / "damaged"
+    source, path = folder / "ct", folder / "a.dcm"
+    if not folder.exists():
+        folder.mkdir()
+        save_series(source, 2)
+        write_segmentation(folder / "whole.dcm", np.ones((2, 7, 9), np.uint8), source, CLASSES)
+    content = bytearray((folder / "whole.dcm").read_bytes())
     for place, value in changes:
         content[132 + place % (len(content) - 132)] = value
     path.write_bytes(content)
@@ -292,7 +294,8 @@ def test_a_real_series_is_labeled(liver: tuple[Path, Path], tmp_path: Path) -> N
 
 def test_an_enhanced_image_is_labeled(tmp_path: Path) -> None:
     folder = save_series(tmp_path / "ct", 3)
-    sources = [pydicom.dcmread(file) for file in folder.iterdir()]
+    slices = sorted(map(pydicom.dcmread, folder.iterdir()), key=lambda d: d.ImagePositionPatient[2])
+    sources = [slices[2], slices[0], slices[1]]  # an order that is not its own inverse
     dataset = sources[0]
     frames = []
     for source in sources:

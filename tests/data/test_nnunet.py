@@ -108,7 +108,7 @@ def test_dataset_toml_adds_to_the_description(tmp_path: Path) -> None:
             "imagesTr/P_001_000*.tif",
             r"labelsTr/P_001\.tif is a label image without .* in .*imagesTr",
         ),
-        ("labelsTr/P_001.tif", r"P_001_0000\.tif is an image without a file of the same stem in .*labelsTr"),
+        ("labelsTr/P_001.tif", r"P_001_0000\.tif is an image without a file of the same stem \(P_001\) in .*labelsTr"),
         ("dataset.json", r"has imagesTr but no dataset\.json"),
         ("labelsTr/*", r"labelsTr holds no files"),
     ],

@@ -36,8 +36,8 @@ from unetscope.training.state import LAST, STATE, load_state
 from unetscope.training.team import Team
 
 SPEC = UNetSpec.by_level((4, 8), norm="batch")
-RECIPE = Recipe(epochs=3, batch=2, patch=16, warmup=2, learning_rate=1e-2)
-STEPS = 4  # an epoch: 2 images of 4 patches, 2 a step
+RECIPE = Recipe(epochs=3, epoch_steps=4, batch=2, patch=16, warmup=2, learning_rate=1e-2)
+STEPS = 4  # an epoch
 
 
 @pytest.fixture(scope="module")
@@ -423,7 +423,7 @@ from unetscope.training.recipe import Recipe
 
 torch.set_num_threads(1)
 print("ready", flush=True)
-recipe = Recipe(epochs=3, batch=2, patch=16, warmup=2, learning_rate=1e-2)
+recipe = Recipe(epochs=3, epoch_steps=4, batch=2, patch=16, warmup=2, learning_rate=1e-2)
 spec = UNetSpec.by_level((4, 8), norm="batch")
 train(Dataset.open(sys.argv[1]), sys.argv[2], spec, recipe, "exactly", lambda now: print(now.step, flush=True))
 """

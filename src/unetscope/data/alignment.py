@@ -36,10 +36,11 @@ TELLING = 3.0
 """Standard deviations of chance from which labels have to do with their image."""
 
 _TOLERANCE = 1  # pixels by which careful annotators are off
-_LEAST_SCATTER = 1e-4  # bits; an image without contrast has none
+_LEAST_CHANCE = 1e-4  # bits; an image without contrast has none
 # The limits were set with four real sets of images: nuclei, two of electron microscopy, and brain volumes.
 _MOVED, _TURNED = 0.25, 0.4  # share of the information lost from which one image alone is suspicious
-_SUSPICIOUS = 8.0  # standard deviations of chance that the better position of one image alone must reach
+_CERTAIN, _APART = 8.0, 5.0  # standard deviations of chance: of the better position, and between it and what is
+_FEWEST = 3
 _LEAST_LOST, _SCATTER, _SURE = 0.05, 0.12, 3.5  # of all images: share lost, how much it scatters, standard errors
 
 
@@ -53,6 +54,7 @@ class Alignment:
         bits: What image and labels share where they are, as `share_bits` estimates it; its bias is the same in all
             positions, so it goes with chance.
         best_bits: The same at the best shift or transform.
+        chance: Standard deviation of the bits that chance gives.
         certainty: `bits` in standard deviations of chance; 0 for labels that are the same everywhere.
         is_suspicious: Whether another position fits so much better that this image alone is a reason to look.
         moved: Bits of every shift, no shift in the middle.
@@ -70,6 +72,7 @@ class Alignment:
     transform: str
     bits: float
     best_bits: float
+    chance: float
     certainty: float
     is_suspicious: bool
     moved: Array = field(repr=False)
@@ -118,20 +121,21 @@ def align(signature: Signature) -> Alignment:
     """
     window = tuple(min(WINDOW, size // 6) for size in signature.seen.shape)
     near, far = try_shifts(signature, window)
-    level, scatter = (float(np.median(far)), float(far.std())) if far.size else (0.0, 0.0)
-    scatter = max(scatter, _LEAST_SCATTER)
+    level, chance = (float(np.median(far)), float(far.std())) if far.size else (0.0, 0.0)
+    chance = max(chance, _LEAST_CHANCE)
     moved, turned = near - level, _try_turns(signature, window, level)
     none, best_turn = next(iter(turned)), max(turned, key=lambda turn: turned[turn])
     bits, best_moved, best_turned = float(moved[window]), float(moved.max()), turned[best_turn]
-    is_moved = _lose(float(_beyond_tolerance(moved).max()), bits) > _MOVED and best_moved > _SUSPICIOUS * scatter
-    is_turned = _lose(best_turned, turned[none]) > _TURNED and best_turned > _SUSPICIOUS * scatter
+    is_moved = _is_better(float(_beyond_tolerance(moved).max()), bits, _MOVED, chance)
+    is_turned = _is_better(best_turned, turned[none], _TURNED, chance)
     is_telling = not signature.is_blank
     return Alignment(
         shift=_find_best_shift(moved, signature.step),
         transform=name_turn(best_turn) if is_telling and best_turned > max(best_moved, turned[none]) else "",
         bits=bits,
         best_bits=max(best_moved, best_turned),
-        certainty=bits / scatter if is_telling else 0.0,
+        chance=chance,
+        certainty=bits / chance if is_telling else 0.0,
         is_suspicious=is_telling and (is_moved or is_turned),
         moved=moved.astype(np.float32),
         turned=turned,
@@ -146,15 +150,13 @@ def find_misfit(alignments: Sequence[Alignment]) -> Misfit | None:
         alignments: Of the images of a dataset.
 
     Returns:
-        What they have in common, or nothing. A single pixel is left to the annotators. Where images were thinned out
-        to different degrees, those of the most frequent degree decide.
+        What at least 3 images have in common, or nothing. A single pixel is left to the annotators. Where images were
+        thinned out to different degrees, those of the most frequent degree decide on a shift.
     """
     telling = [one for one in alignments if one.certainty or one.is_suspicious]
-    if not telling:
-        return None
     steps = [one.step for one in telling]
     alike = [one for one in telling if one.step == max(steps, key=steps.count)]
-    found = [misfit for misfit in (_find_common_shift(alike), _find_common_turn(alike)) if misfit]
+    found = [misfit for misfit in (_find_common_shift(alike), _find_common_turn(telling)) if misfit]
     return max(found, key=lambda misfit: misfit.lost, default=None)
 
 
@@ -175,7 +177,7 @@ def find_exchanged(signatures: Mapping[str, Signature]) -> dict[str, str]:
             if other != name and signature.said.shape == own.seen.shape and not signature.is_blank
         }
         best = max(others, key=lambda other: others[other], default=None)
-        if best is not None and align(Signature(own.seen, signatures[best].said, own.step)).certainty > _SUSPICIOUS:
+        if best is not None and align(Signature(own.seen, signatures[best].said, own.step)).certainty > _CERTAIN:
             found[name] = best
     return found
 
@@ -215,6 +217,11 @@ def _lose(best: float, here: float) -> float:
     return (max(best, 0.0) - max(here, 0.0)) / top if top > 0 else 0.0
 
 
+def _is_better(best: float, here: float, share: float, chance: float) -> bool:
+    """Whether labels fit so much better elsewhere that one image is enough to say so."""
+    return _lose(best, here) > share and best > _CERTAIN * chance and best - here > _APART * chance
+
+
 def _beyond_tolerance(moved: Array) -> Array:
     """Bits of the shifts by more than annotators are off."""
     beyond = moved.copy()
@@ -227,12 +234,14 @@ def _beyond_tolerance(moved: Array) -> Array:
 
 def _find_common_shift(alignments: Sequence[Alignment]) -> Misfit | None:
     """The shift that fits all best, if it is a real one."""
+    if len(alignments) < _FEWEST:
+        return None
     size = np.min([one.moved.shape for one in alignments], axis=0)
     maps = np.stack([one.moved[_middle(one.moved.shape, size)] for one in alignments]).astype(np.float64)
     mean, flat = maps.mean(axis=0), maps.reshape(len(maps), -1)
     there, here = flat[:, mean.argmax()], flat[:, mean.size // 2]
     is_tolerated = max(map(abs, _find_best_shift(mean, (1,) * mean.ndim))) <= _TOLERANCE
-    if is_tolerated or not _is_sure(there, here):
+    if is_tolerated or not _is_sure(there, here, alignments):
         return None
     shift = _find_best_shift(mean, alignments[0].step)
     return Misfit(shift, "", _lose(float(there.mean()), float(here.mean())), len(alignments))
@@ -240,21 +249,27 @@ def _find_common_shift(alignments: Sequence[Alignment]) -> Misfit | None:
 
 def _find_common_turn(alignments: Sequence[Alignment]) -> Misfit | None:
     """The transform that fits all best, if it is a real one."""
+    if len(alignments) < _FEWEST:
+        return None
     none, *turns = (turn for turn in alignments[0].turned if all(turn in one.turned for one in alignments))
     bits = {turn: np.array([one.turned[turn] for one in alignments]) for turn in (none, *turns)}
     best = max(turns, key=lambda turn: float(bits[turn].mean()))
-    if not _is_sure(bits[best], bits[none]):
+    if not _is_sure(bits[best], bits[none], alignments):
         return None
     lost = _lose(float(bits[best].mean()), float(bits[none].mean()))
     return Misfit((0,) * len(none[0]), name_turn(best), lost, len(alignments))
 
 
-def _is_sure(there: Array, here: Array) -> bool:
+def _is_sure(there: Array, here: Array, alignments: Sequence[Alignment]) -> bool:
     """Whether labels fit better there beyond doubt, image by image."""
+    certainties = there / np.array([one.chance for one in alignments])
     lost = np.array([_lose(*both) for both in zip(there.tolist(), here.tolist(), strict=True)])
     scatter = max(_SCATTER, float(lost.std(ddof=1)) if len(lost) > 1 else 0.0)
-    are_many_lost = _lose(float(there.mean()), float(here.mean())) > _LEAST_LOST
-    return are_many_lost and float(lost.mean()) > _SURE * scatter / len(lost) ** 0.5
+    root = len(lost) ** 0.5
+    is_much = (
+        _lose(float(there.mean()), float(here.mean())) > _LEAST_LOST and float(lost.mean()) > _SURE * scatter / root
+    )
+    return is_much and float(certainties.sum()) > _CERTAIN * root
 
 
 def _middle(shape: tuple[int, ...], size: Array) -> tuple[slice, ...]:

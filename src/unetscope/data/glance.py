@@ -63,9 +63,9 @@ class Glance:
 
     @property
     def is_stranger(self) -> bool:
-        """Whether labels that say something have nothing to do with the image, in whatever position."""
+        """Whether labels that say something have nothing to do with an image that shows something."""
         is_telling = self.alignment.certainty >= TELLING or self.alignment.is_suspicious
-        return not self.is_blank and not is_telling
+        return any(self.statistics.std) and not self.is_blank and not is_telling
 
     @property
     def label_file(self) -> Path:

@@ -107,8 +107,8 @@ def _find_cases(root: Path, which: str, part: Part | None, channels: tuple[str, 
     for case, path in image_files:
         cases[case].append(path)
     problems = [
-        *find_lonely(cases, label_files, "image", labels),
-        *find_lonely(label_files, cases, "label image", images),
+        *find_lonely(cases, label_files, "an image", labels),
+        *find_lonely(label_files, cases, "a label image", images),
     ]
     items = []
     for case in sorted(cases.keys() & label_files.keys()):

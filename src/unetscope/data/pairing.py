@@ -71,8 +71,8 @@ def pair_folders(images: Path, labels: Path, prefix: str = "", part: Part | None
         raise DataError(f"{labels} does not exist, and training needs a label image for each image; put them there")
     image_files, label_files = by_stem(list_files(images, SUFFIXES)), by_stem(list_files(labels, LABEL_SUFFIXES))
     problems = [*_find_twice(image_files), *_find_twice(label_files)]
-    problems += find_lonely(image_files, label_files, "image", labels)
-    problems += find_lonely(label_files, image_files, "label image", images)
+    problems += find_lonely(image_files, label_files, "an image", labels)
+    problems += find_lonely(label_files, image_files, "a label image", images)
     items = (
         Item(prefix + stem, image_files[stem][0], label_files[stem][0], part, prefix + stem)
         for stem in sorted(image_files.keys() & label_files.keys())
@@ -122,7 +122,7 @@ def find_lonely(here: Mapping[str, list[Path]], there: Collection[str], what: st
     Args:
         here: Files by the stem of the partner that they need.
         there: Stems that there are.
-        what: What the files are.
+        what: What the files are, with an article.
         other: The folder of the partners.
 
     Returns:
@@ -131,8 +131,8 @@ def find_lonely(here: Mapping[str, list[Path]], there: Collection[str], what: st
     return [
         Problem(
             paths[0],
-            f"{paths[0]} is an {what}".replace("an label", "a label")
-            + f" without a file of the same stem in {other}; add {other / stem}.* or move it away",
+            f"{paths[0]} is {what} without a file of the same stem ({stem}) in {other}; add {other / stem}.* or "
+            "move it away",
         )
         for stem, paths in sorted(here.items())
         if stem not in there

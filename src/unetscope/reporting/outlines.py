@@ -19,7 +19,7 @@ from unetscope.reporting.sheet import COLORS
 Array = np.ndarray[Any, np.dtype[Any]]
 
 CELL = 320
-"""Pixels of a picture's longer side at most; at least half as many, unless the image is thin."""
+"""Pixels of a picture's longer side."""
 
 _COLUMNS, _GAP, _CAPTION, _HEAD = 6, 8, 18, 30
 _FONT = 12
@@ -89,9 +89,9 @@ def outline(picture: Array, labels: Array) -> Array:
         >>> drawn[0, :, 1]
         array([  0., 158.,   0., 158.,   0.])
     """
-    rows, columns = np.indices(labels.shape, sparse=True)
+    diagonal = np.arange(labels.shape[0])[:, None] + np.arange(labels.shape[1])
     period, width = _STRIPES
-    is_striped = (labels < 0) & ((rows + columns) % period < width)
+    is_striped = (labels < 0) & (diagonal % period < width)
     drawn = np.where(is_striped[..., None], (1 - _HATCHED) * picture + _HATCHED * _VEIL, picture)
     is_drawn = _find_borders(labels) & (labels > 0)
     drawn[is_drawn] = COLORS[_color_index(labels[is_drawn])]
@@ -143,19 +143,15 @@ def _stretch(image: Array) -> Array:
 
 
 def _fit(picture: Array, labels: Array) -> tuple[Array, Array]:
-    """Both at a good size: large ones thinned out, small ones with every pixel as a square."""
+    """Both at a good size: large ones thinned out, small ones enlarged."""
     height, width = labels.shape
-    longest = max(height, width)
-    zoom = CELL // longest
-    if zoom >= 1:
-        return tuple(part.repeat(zoom, axis=0).repeat(zoom, axis=1) for part in (picture, labels))
-    size = max(1, round(height * CELL / longest)), max(1, round(width * CELL / longest))
-    small = Image.fromarray(picture.round().astype(np.uint8)).resize(size[::-1], Image.Resampling.BOX)
-    # The label at the center of each new pixel.
-    rows, columns = (
-        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, labels.shape, strict=True)
-    )
-    return np.asarray(small, np.float64), labels[np.ix_(rows, columns)]
+    scale = CELL / max(height, width)
+    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+    fitted = Image.fromarray(picture.round().astype(np.uint8)).resize((columns, rows), way)
+    # Labels are never mixed: each new pixel has the label that lies at its center.
+    down, across = (((np.arange(new) + 0.5) * old / new).astype(int) for new, old in ((rows, height), (columns, width)))
+    return np.asarray(fitted, np.float64), labels[np.ix_(down, across)]
 
 
 # ------------------------------------------------------------------------------------------------------------ words

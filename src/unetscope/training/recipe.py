@@ -45,8 +45,8 @@ class Recipe:
         flip: Probability that an axis is flipped.
         rotation: Largest angle, degrees; 180 in 2D and 30 in 3D if not given.
         scaling: Largest change of size, as a factor.
-        elastic: Standard deviation of the displacements on a 3x3(x3) grid, pixels; 4 % of the patch's shortest side, but
-            10 at most, if not given.
+        elastic: Standard deviation of the displacements on a 3x3(x3) grid, pixels; 4 % of the shortest side of
+            the patch, but 10 at most, if not given.
         intensity: Probability of each of noise, blur, brightness, contrast and gamma.
         normalization: "image", "dataset", "range", "window" (of the foreground's intensities, for CT), or "auto": the
             window for CT, otherwise by how much the images' ranges differ.

@@ -44,28 +44,40 @@ def _find_single_misfits(evidence: Evidence) -> Iterator[Problem]:
             )
 
 
+def _find_exchanged(evidence: Evidence) -> Iterator[Problem]:
+    """Labels that were saved beside the wrong image."""
+    glances = {glance.name: glance for glance in evidence.glances}
+    for name, other in _match_strangers(evidence).items():
+        own = glances[name]
+        yield Problem(
+            own.label_file,
+            f"{own.label_file} does not fit {own.item.image}, and {glances[other].label_file} does; exchange the label "
+            "images",
+        )
+
+
 def _find_strangers(evidence: Evidence) -> Iterator[Problem]:
-    """Labels that have nothing to do with their image."""
+    """Labels that have nothing to do with their image, nor with another one that is known."""
     telling = [glance for glance in evidence.glances if not glance.is_blank]
-    strangers = [glance for glance in telling if glance.is_stranger]
+    matched = _match_strangers(evidence)
+    strangers = [glance for glance in telling if glance.is_stranger and glance.name not in matched]
     if not strangers or find_misfit([glance.alignment for glance in telling]):
         return
-    exchanged = find_exchanged({glance.name: glance.signature for glance in strangers if glance.signature})
-    files = {glance.name: glance.label_file for glance in telling}
-    for name, other in exchanged.items():
-        image = next(glance.item.image for glance in strangers if glance.name == name)
-        yield Problem(
-            files[name], f"{files[name]} does not fit {image}, and {files[other]} does; exchange the label images"
-        )
-    rest = [glance for glance in strangers if glance.name not in exchanged]
     if median(glance.alignment.certainty for glance in telling) > _USUAL:
-        yield from _name_strangers(rest)
-    elif len(rest) == len(telling) >= _FEWEST:
+        yield from _name_strangers(strangers)
+    elif len(strangers) == len(telling) >= _FEWEST:
         yield Problem(
             evidence.root,
             f"the label images of {evidence.root} fit their images no better than by chance; look at the outlines "
             "whether each belongs to its image",
         )
+
+
+def _match_strangers(evidence: Evidence) -> dict[str, str]:
+    """Images on which the labels of another fit; nothing where all labels lie wrong in the same way."""
+    if find_misfit([glance.alignment for glance in evidence.glances]):
+        return {}
+    return find_exchanged({glance.name: glance.signature for glance in evidence.glances if glance.signature})
 
 
 def _name_strangers(strangers: Sequence[Glance]) -> Iterator[Problem]:
@@ -78,5 +90,5 @@ def _name_strangers(strangers: Sequence[Glance]) -> Iterator[Problem]:
         )
 
 
-ERRORS: tuple[Rule, ...] = (_find_common_misfit,)
+ERRORS: tuple[Rule, ...] = (_find_common_misfit, _find_exchanged)
 WARNINGS: tuple[Rule, ...] = (_find_single_misfits, _find_strangers)

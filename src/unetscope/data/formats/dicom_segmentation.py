@@ -206,7 +206,7 @@ def _stack(path: Path, header: Any, frames: Sequence[_Frame]) -> tuple[list[int]
     along = places[:, 2] - places[:, 2].min()
     said = float(frame_value(header, 0, "PixelMeasuresSequence", "SpacingBetweenSlices") or 0)
     gaps = np.diff(np.sort(along))
-    step = min([*gaps[gaps > near], *([said] if said > 0 else [])], default=1.0)
+    step = min([*gaps[gaps > near], *([said] if said > near else [])], default=1.0)
     # Positions are rounded, so the whole stack measures the step better than two neighbors do.
     step = float(along.max() / round(along.max() / step)) if along.max() > near else step
     slots = np.round(along / step)
