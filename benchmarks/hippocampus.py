@@ -25,7 +25,12 @@ from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
 
 WIDTHS = (16, 32, 64)
-RECIPE = Recipe(epochs=20, epoch_steps=125, batch=4)
+RECIPES = {
+    "plain": Recipe(epochs=20, epoch_steps=125, batch=4),
+    "oriented": Recipe(epochs=28, epoch_steps=125, batch=4, learning_rate=2e-3, flip=0, rotation=15),
+}
+"""The default recipe, and one for volumes that all lie alike, in which anterior and posterior do not change places."""
+
 TOLERANCE = 1.0  # mm
 
 
@@ -34,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/hippocampus"))
     parser.add_argument("--work", type=Path, default=Path("runs/hippocampus"))
+    parser.add_argument("--recipe", choices=list(RECIPES), default="oriented")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads to compute with; all cores if not given")
     parser.add_argument("--json", type=Path)
@@ -42,8 +48,8 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     dataset = Dataset.open(arguments.data)
     spec = UNetSpec.preset("default", ndim=3, classes=len(dataset.classes), widths=WIDTHS)
-    recipe = Recipe.from_json({**RECIPE.to_json(), "seed": arguments.seed})
-    out = arguments.work / f"{'-'.join(map(str, WIDTHS))}-{arguments.seed}"
+    recipe = Recipe.from_json({**RECIPES[arguments.recipe].to_json(), "seed": arguments.seed})
+    out = arguments.work / f"{arguments.recipe}-{arguments.seed}"
     print(f"{out}: {count_parameters(spec):,} parameters, {torch.get_num_threads()} threads", flush=True)
     checkpoint = train(dataset, out, spec, recipe, resume="drifting", on_epoch=print_epoch)
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]

@@ -185,7 +185,7 @@ def test_train_warns_when_nothing_is_left_for_the_test(place: Path, tmp_path: Pa
     assert code == 0
     assert "warning: no image is left for the test" in err
     code, _, err = run("check", data)
-    assert (code, "warning: no image is left for the test" in err) == (0, True)
+    assert (code, "warning: no whole image is left for the test" in err) == (0, True)
     code, _, err = run("evaluate", tmp_path / "run", data)
     assert (code, "--part validation" in err) == (2, True)
 

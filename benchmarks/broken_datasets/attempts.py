@@ -10,7 +10,7 @@ from pathlib import Path
 
 from unetscope.cli import main
 
-_SMALL = "--width 4 --depth 1 --epochs 1 --epoch-steps 1 --batch 2 --patch 16".split()
+_SMALL = ["--width", "4", "--depth", "1", "--epochs", "1", "--epoch-steps", "1", "--batch", "2", "--patch", "16"]
 
 
 @dataclass(frozen=True)

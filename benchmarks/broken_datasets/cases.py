@@ -23,7 +23,7 @@ NAMES = ("a", "b", "c", "d", "e", "f")
 GRAYS = (50, 130, 210)  # of background and classes
 
 
-class NotHere(Exception):
+class NotHereError(Exception):
     """A dataset that cannot be built on this machine, and why."""
 
 
@@ -35,7 +35,7 @@ class Case:
         title: What is broken.
         build: Writes it into an empty folder; returns what training must see if it is repaired.
         is_refused: Whether training must refuse it.
-        file: The file that the message names, in the folder.
+        file: The file that the message names, in the folder; none if there is no file to mend.
         said: What else the error holds, or the warning if there must be one.
         options: Further words on the command line, by the names that `Dataset.open` has for them.
     """
@@ -43,7 +43,7 @@ class Case:
     title: str
     build: Build
     is_refused: bool
-    file: str = ""
+    file: str | None = None
     said: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
 
@@ -52,12 +52,12 @@ CASES: dict[str, Case] = {}
 """All of them, by the name of the function that builds them."""
 
 
-def refused(file: str, *said: str, **options: str) -> Callable[[Build], Build]:
+def refused(file: str | None, *said: str, **options: str) -> Callable[[Build], Build]:
     """Keep a dataset that must be refused with a sentence that names this file and holds these words."""
     return lambda build: _keep(build, Case(_title(build), build, True, file, said, options))
 
 
-def repaired(file: str = "", *said: str, **options: str) -> Callable[[Build], Build]:
+def repaired(file: str | None = None, *said: str, **options: str) -> Callable[[Build], Build]:
     """Keep a dataset that must be read as it was meant, with a warning of these words if there are any."""
     return lambda build: _keep(build, Case(_title(build), build, False, file, said, options))
 

@@ -42,6 +42,21 @@ def values_with_a_gap(folder: Path) -> None:
     _write_values(folder, 0, 2, 3)
 
 
+@refused("dataset.toml", "1, 2", "values = [1, 2]")
+def values_from_one_on(folder: Path) -> None:
+    """The background is 1 and the foreground 2, as in programs that count from 1."""
+    write_masks(folder, lambda mask: 1 + mask // 255)
+
+
+@refused("dataset.toml", "0, 1, 2, 255", "ignore = 255")
+def undeclared_void(folder: Path) -> None:
+    """Classes are 0, 1 and 2, and 255 is where nobody knows, which nobody declared."""
+    _write_values(folder, 0, 1, 2)
+    labels = paint(classes=3)["b"][1]
+    labels[:4] = 255
+    save(folder / "labels" / "b.png", labels)
+
+
 @repaired()
 def declared_values_with_a_gap(folder: Path) -> Pairs:
     """Classes have the numbers 0, 2 and 3, and dataset.toml says so."""
@@ -59,7 +74,7 @@ def undeclared_value(folder: Path) -> None:
     save(folder / "labels" / "b.png", labels)
 
 
-@refused("labels/a.png", "value 127", "0, 1, 2")
+@refused("labels/a.png", "holds the value", "the known ones are 0, 1, 2")
 def names_without_values(folder: Path) -> None:
     """Three classes are named, and the masks hold 0, 127 and 255."""
     _write_values(folder, 0, 127, 255)
@@ -87,7 +102,7 @@ def ignored_value_is_a_class(folder: Path) -> None:
     declare(folder, "values = [0, 255]\nignore = 255")
 
 
-@refused("", "hold only 0", "annotate")
+@refused("labels/a.png", "hold only 0", "annotate")
 def ignored_value_is_the_foreground(folder: Path) -> None:
     """The value to ignore is the foreground, and nothing else is annotated."""
     write_masks(folder)
@@ -114,7 +129,7 @@ def misspelled_key(folder: Path) -> None:
     declare(folder, 'clases = ["background", "cell"]')
 
 
-@refused("dataset.toml", "TOML", "line 1", "mend")
+@refused("dataset.toml", "TOML", "mend")
 def broken_toml(folder: Path) -> None:
     """A bracket is missing in dataset.toml."""
     write_masks(folder)

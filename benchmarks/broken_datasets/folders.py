@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from broken_datasets.cases import NAMES, NotHere, Pairs, as_mask, paint, refused, repaired, save, write_masks
+from broken_datasets.cases import NAMES, NotHereError, Pairs, as_mask, paint, refused, repaired, save, write_masks
 
 # ----------------------------------------------------------------------------------------------------- without partner
 
@@ -40,7 +40,7 @@ def two_images_of_one_stem(folder: Path) -> None:
     save(folder / "images" / "a.tif", paint()["b"][0])
 
 
-@refused("labels", "does not exist", "put them there")
+@refused("labels", "does not exist", "put them there", "--labels")
 def no_folder_of_labels(folder: Path) -> None:
     """The folder of masks is called masks."""
     write_masks(folder)
@@ -83,13 +83,13 @@ def two_layouts(folder: Path) -> None:
     write_masks(folder / "train")
 
 
-@refused("", "1 annotated image", "annotate another")
+@refused(None, "1 annotated image", "annotate another")
 def one_image(folder: Path) -> None:
     """All images but one are for the test."""
     _divide(folder, trained=1)
 
 
-@refused("", "at least 1 is needed to train on")
+@refused(None, "all annotated images are for", "at least 1 is needed to train on")
 def nothing_to_train_on(folder: Path) -> None:
     """All images are for the test, as test.txt says."""
     write_masks(folder)
@@ -164,6 +164,16 @@ def suffixes_in_upper_case(folder: Path) -> Pairs:
 
 
 @repaired()
+def suffixes_of_two_parts(folder: Path) -> Pairs:
+    """Images are called a.ome.tif and masks a.tif."""
+    pairs = write_masks(folder, suffix=".tif")
+    for path in list((folder / "images").iterdir()):
+        path.unlink()
+        save(path.with_suffix(".ome.tif"), paint()[path.stem][0], metadata={"axes": "YX"})
+    return pairs
+
+
+@repaired()
 def names_in_any_script(folder: Path) -> Pairs:
     """Names hold spaces, dots, brackets and letters of other scripts."""
     names = ("zelle 1", "größe", "細胞[1]", "клетка.v2", "[bold]e", "%s {x}")
@@ -230,7 +240,7 @@ def links_to_files(folder: Path) -> Pairs:
 def unreadable_folder(folder: Path) -> None:
     """The folder of masks may not be read."""
     if os.geteuid() == 0:
-        raise NotHere("an administrator may read everything")
+        raise NotHereError("an administrator may read everything")
     write_masks(folder)
     (folder / "labels").chmod(0)
 
@@ -239,6 +249,6 @@ def unreadable_folder(folder: Path) -> None:
 def unreadable_file(folder: Path) -> None:
     """An image may not be read."""
     if os.geteuid() == 0:
-        raise NotHere("an administrator may read everything")
+        raise NotHereError("an administrator may read everything")
     write_masks(folder)
     (folder / "images" / "b.png").chmod(0)

@@ -50,7 +50,7 @@ def image_without_pixels(folder: Path) -> None:
     np.save(folder / "images" / "b.npy", np.zeros((0, SIDE), np.uint8))
 
 
-@refused("images/b.npy", "allow_pickle", "again")
+@refused("images/b.npy", "Python objects", "again")
 def pickled_image(folder: Path) -> None:
     """An image is a NumPy file of objects, which could run a program."""
     write_masks(folder)
@@ -88,9 +88,9 @@ def constant_image(folder: Path) -> Pairs:
     return pairs | {"b": (flat[None], pairs["b"][1])}
 
 
-@repaired()
+@repaired("images/b.png", "same value 90 everywhere", "move it away")
 def image_of_one_pixel(folder: Path) -> Pairs:
-    """An image has one pixel."""
+    """An image has one pixel: there is a warning."""
     pairs = dict(write_masks(folder))
     image, labels = np.full((1, 1), 90, np.uint8), np.zeros((1, 1), np.uint8)
     save(folder / "images" / "b.png", image)
@@ -101,7 +101,7 @@ def image_of_one_pixel(folder: Path) -> Pairs:
 # -------------------------------------------------------------------------------------------- not like the others
 
 
-@repaired("images/c.tif", "uint16", "save all with one type")
+@repaired("", "of type uint16 (c)", "save all with one type")
 def one_image_of_16_bits(folder: Path) -> Pairs:
     """One image has 16 bits, the others have 8: there is a warning."""
     pairs = dict(write_masks(folder))
@@ -166,7 +166,7 @@ def palette_images(folder: Path) -> Pairs:
 
 @repaired()
 def photographs_on_their_side(folder: Path) -> Pairs:
-    """Images are JPEG files on their side, and the camera noted it: they are read upright, as every program shows them."""
+    """Images are JPEG files on their side, as the camera noted: they are read upright, as every program shows them."""
     expected = {}
     for name, (image, labels) in write_masks(folder).items():
         (folder / "images" / f"{name}.png").unlink()

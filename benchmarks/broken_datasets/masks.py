@@ -122,6 +122,15 @@ def masks_of_true_and_false(folder: Path) -> Pairs:
 
 
 @repaired()
+def masks_in_which_0_is_white(folder: Path) -> Pairs:
+    """Masks are TIFF files of one bit that say that 0 is white: white is foreground, as every program shows it."""
+    pairs = write_masks(folder, suffix=".tif")
+    for path in (folder / "labels").iterdir():
+        save(path, paint()[path.stem][1] == 0, photometric="miniswhite")
+    return pairs
+
+
+@repaired()
 def masks_of_floats(folder: Path) -> Pairs:
     """Masks are TIFF files of 0.0 and 1.0."""
     return write_masks(folder, lambda mask: (mask / 255).astype(np.float32), ".tif")
@@ -211,7 +220,16 @@ def one_mirrored_mask(folder: Path) -> Pairs:
     return pairs | {"d": (image, labels[:, ::-1])}
 
 
-@repaired("labels/a.png", "exchange the label images")
+@repaired("labels/d.png", "the other way round")
+def one_inverted_mask(folder: Path) -> Pairs:
+    """In one mask foreground and background are exchanged: perhaps meant, so there is a warning."""
+    pairs = dict(write_masks(folder))
+    image, labels = pairs["d"]
+    save(folder / "labels" / "d.png", as_mask(1 - labels))
+    return pairs | {"d": (image, 1 - labels)}
+
+
+@repaired("labels/b.png", "look whether it belongs to another image")
 def two_masks_exchanged(folder: Path) -> Pairs:
     """Two masks have each other's names: perhaps meant, so there is a warning."""
     pairs = dict(write_masks(folder))
@@ -234,7 +252,7 @@ def masks_of_half_size(folder: Path) -> None:
     write_masks(folder, lambda mask: mask[::2, ::2])
 
 
-@refused("labels", "images", "exchange")
+@refused("labels/a.png", "photograph", "exchange the folders")
 def images_among_labels(folder: Path) -> None:
     """The folders have each other's names: images are in labels, and masks in images."""
     for name, (image, labels) in paint().items():
@@ -259,19 +277,19 @@ def one_image_with_two_masks(folder: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- empty
 
 
-@refused("", "6 label", "hold only", "annotate")
+@refused("labels/a.png", "6 label", "hold only 0", "annotate")
 def empty_masks(folder: Path) -> None:
     """Nothing is annotated in any mask."""
     write_masks(folder, np.zeros_like)
 
 
-@refused("", "6 label", "hold only", "annotate")
+@refused("labels/a.png", "6 label", "hold only 255", "annotate")
 def full_masks(folder: Path) -> None:
     """Every pixel of every mask is foreground."""
     write_masks(folder, lambda mask: np.full_like(mask, 255))
 
 
-@repaired("labels/b.png", "background alone (b)", "leave those that are truly empty")
+@repaired("", "background alone (b)", "leave those that are truly empty")
 def one_empty_mask(folder: Path) -> Pairs:
     """One mask is empty: perhaps nothing is there, so there is a warning."""
     pairs = dict(write_masks(folder))
@@ -285,6 +303,16 @@ def masks_without_pixels(folder: Path) -> None:
     """A mask has no pixels."""
     write_masks(folder, suffix=".npy")
     np.save(folder / "labels" / "a.npy", np.zeros((0, SIDE), np.uint8))
+
+
+@repaired()
+def arrays_with_an_axis_more(folder: Path) -> Pairs:
+    """Images and masks are NumPy files of shape (y, x, 1), as Keras has them."""
+    pairs = paint()
+    for name, (image, labels) in pairs.items():
+        save(folder / "images" / f"{name}.npy", image[..., None])
+        save(folder / "labels" / f"{name}.npy", labels[..., None])
+    return truth(pairs)
 
 
 @repaired()

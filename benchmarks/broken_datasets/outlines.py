@@ -10,9 +10,16 @@ from typing import Any
 import numpy as np
 from roifile import ROI_TYPE, ImagejRoi
 
-from broken_datasets.cases import SIDE, Pairs, as_mask, paint, refused, repaired, save, truth
+from broken_datasets.cases import SIDE, Pairs, as_mask, refused, repaired, save, truth
 
-_BOX = (8, 6, 20, 16)  # left, top, right, bottom
+_BOXES = {  # left, top, right, bottom
+    "a": (8, 6, 20, 16),
+    "b": (30, 30, 36, 50),
+    "c": (4, 40, 44, 46),
+    "d": (24, 4, 50, 40),
+    "e": (10, 22, 22, 36),
+    "f": (40, 12, 48, 20),
+}
 
 
 def _ring(left: float, top: float, right: float, bottom: float) -> list[list[float]]:
@@ -23,9 +30,8 @@ def _ring(left: float, top: float, right: float, bottom: float) -> list[list[flo
 def _write_images(folder: Path) -> Pairs:
     """Images that show one bright box each, and its mask."""
     pairs = {}
-    for index, (name, (image, _)) in enumerate(paint().items()):
-        left, top, right, bottom = (side + 5 * index for side in _BOX)
-        labels = np.zeros_like(image)
+    for index, (name, (left, top, right, bottom)) in enumerate(_BOXES.items()):
+        labels = np.zeros((SIDE, SIDE), np.uint8)
         labels[top:bottom, left:right] = 1
         noise = np.random.default_rng(index).normal(0, 6, labels.shape)
         pairs[name] = (50 + 80 * labels + noise).astype(np.uint8), labels
@@ -42,9 +48,8 @@ def _write_features(path: Path, *geometries: Any) -> None:
 
 def _write_boxes(folder: Path) -> Pairs:
     """The images of boxes with outlines in GeoJSON."""
-    for index, name in enumerate(paint()):
-        ring = _ring(*(side + 5 * index for side in _BOX))
-        _write_features(folder / "labels" / f"{name}.geojson", {"type": "Polygon", "coordinates": [ring]})
+    for name, box in _BOXES.items():
+        _write_features(folder / "labels" / f"{name}.geojson", {"type": "Polygon", "coordinates": [_ring(*box)]})
     return _write_images(folder)
 
 
@@ -58,9 +63,9 @@ def _save_rois(path: Path, *rois: ImagejRoi) -> None:
 
 def _write_rois(folder: Path) -> Pairs:
     """The images of boxes with outlines of ImageJ."""
-    for index, name in enumerate(paint()):
-        ring = np.array(_ring(*(side + 5 * index for side in _BOX))[:4], float)
-        _save_rois(folder / "labels" / f"{name}.zip", ImagejRoi.frompoints(ring, name="cell"))
+    for name, box in _BOXES.items():
+        roi = ImagejRoi.frompoints(np.array(_ring(*box)[:4], float), name="cell")
+        _save_rois(folder / "labels" / f"{name}.zip", roi)
     return _write_images(folder)
 
 
@@ -138,7 +143,7 @@ def geojson_in_degrees(folder: Path) -> None:
     _write_features(folder / "labels" / "b.geojson", {"type": "Polygon", "coordinates": [ring]})
 
 
-@repaired("labels/c.geojson", "background alone (c)", "annotate")
+@repaired("", "background alone (c)", "annotate")
 def geojson_without_outlines(folder: Path) -> Pairs:
     """A GeoJSON file holds no outline: there is a warning."""
     pairs = dict(_write_boxes(folder))
@@ -147,7 +152,7 @@ def geojson_without_outlines(folder: Path) -> Pairs:
     return pairs | {"c": (image, np.zeros_like(labels))}
 
 
-@refused("labels/b.png", "1", "outlines")
+@refused("labels/b.png", "outlines", "keep one kind")
 def outlines_beside_masks(folder: Path) -> None:
     """One label file is a mask, the others are outlines."""
     pairs = _write_boxes(folder)

@@ -181,7 +181,7 @@ def nnunet_with_broken_json(folder: Path) -> None:
     cut(folder / "dataset.json")
 
 
-@refused("imagesTr", ".nii.gz", ".mha")
+@refused("labelsTr", "6 .nii.gz", ".mha", "convert")
 def nnunet_of_another_ending(folder: Path) -> None:
     """dataset.json announces files of another ending."""
     _write_nnunet(folder, file_ending=".mha")

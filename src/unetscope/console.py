@@ -20,6 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from unetscope.data.inspection import Inspection
     from unetscope.data.spacing import Spacing
     from unetscope.fetching.catalog import PublicSet
     from unetscope.file_segmentation import Job, Segmented
@@ -137,6 +140,18 @@ def show_progress(title: str, total: int | None = None) -> Iterator[Bar]:
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True) as progress:
         yield Bar(title, total, progress)
+
+
+def show_inspection(found: Inspection, sheet: Path | None) -> None:
+    """What training would see, and what is worth a look."""
+    for line in found.lines():
+        say(line)
+    if sheet is not None:
+        say(f"picture: {sheet}")
+    for warning in found.warnings:
+        warn(warning.sentence)
+    if not found.roles.get("test"):
+        warn("no whole image is left for the test; annotate some more images to know how good a network is")
 
 
 def show_plan(plan: Plan) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from unetscope.data.scenes import SCENES
-from unetscope.data.similarity import NEAR_DUPLICATE, THUMBNAIL, correlate_images
+from unetscope.data.similarity import NEAR_DUPLICATE, NEARLY_SAME, THUMBNAIL, correlate_images, find_alike, shrink
 
 
 def texture(seed: int, size: int = THUMBNAIL) -> np.ndarray:
@@ -61,3 +61,38 @@ def test_two_scenes_are_no_near_duplicates_but_overlapping_cuts_are(scene: str) 
     other = SCENES[scene]((96, 96), 2).image
     found = correlate_images([wide[:, :, :96]], [wide[:, :, 8:104], other])[0]
     assert found[0] > NEAR_DUPLICATE > found[1]
+
+
+@pytest.mark.parametrize("least", [0.0, 0.3, 0.5, 0.9])
+def test_no_pair_is_lost_by_not_trying_all_shifts(least: float) -> None:
+    """Against all correlations; textures, spots and copies, so that every level has pairs."""
+    rng = np.random.default_rng(0)
+    spots = [np.pad(np.ones((1, 3, 3)), ((0, 0), (at, 61 - at), (20, 41))) for at in (0, 30)]
+    images = [*(texture(seed) for seed in range(4)), *spots, np.zeros((1, 9, 9))]
+    others = [texture(0)[:, ::-1], np.roll(texture(1), 9, 2), texture(2) + rng.normal(0, 0.05, (1, 64, 64)), *spots]
+    every = correlate_images(images, others)
+    found = find_alike([shrink(image) for image in images], [shrink(image) for image in others], least)
+    assert {(one, other) for one, other, _ in found} == set(map(tuple, np.argwhere(every >= least).tolist()))
+    for one, other, correlation in found:
+        assert correlation == pytest.approx(every[one, other], abs=1e-6)
+    correlations = [correlation for _, _, correlation in found]
+    assert correlations == sorted(correlations, reverse=True)
+    assert found, "no pair on this level"
+
+
+def test_nothing_is_like_nothing() -> None:
+    thumbnail = shrink(texture(0))
+    assert find_alike([], [thumbnail]) == find_alike([thumbnail], []) == []
+    blank = shrink(np.full((1, 30, 30), 7, np.uint8))
+    assert find_alike([blank], [blank]) == []
+
+
+def test_of_a_volume_the_middle_plane_is_compared() -> None:
+    volume = np.random.default_rng(0).random((2, 5, 20, 30))
+    assert np.array_equal(shrink(volume), shrink(volume[:, 2]))
+
+
+def test_neighboring_cuts_of_one_texture_are_not_nearly_the_same() -> None:
+    wide = SCENES["cells"]((96, 112), 1).image
+    assert find_alike([shrink(wide[:, :, :96])], [shrink(wide[:, :, 1:97])], NEARLY_SAME)
+    assert not find_alike([shrink(wide[:, :, :96])], [shrink(wide[:, :, 16:])], NEARLY_SAME)

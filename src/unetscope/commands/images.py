@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from unetscope import console
+from unetscope.errors import DataError
+from unetscope.files import check_writable
 from unetscope.options import Folders, FoldersOptions
+
+if TYPE_CHECKING:
+    from unetscope.data.dataset import Dataset
+    from unetscope.data.pairing import Problem
 
 
 def demo(
@@ -33,29 +40,62 @@ def demo(
         console.print_json(result)
 
 
-def check(dataset: Path, /, *, json: bool = False, folders: FoldersOptions = Folders()) -> None:
-    """Read every image and label of a dataset and say what training would see.
+def check(
+    dataset: Path, /, *, sheet: Path | None = None, json: bool = False, folders: FoldersOptions = Folders()
+) -> None:
+    """Read every image and label of a dataset, say what training would see, and name everything that is wrong with it.
 
-    Images are PNG, TIFF or NumPy files in DATASET/images, label images of the same names in DATASET/labels; or both in
-    DATASET/train and DATASET/test. Labels are numbers per pixel, 0 for the background.
+    Exits with 2 where nothing could be trained, or where training would learn from wrong labels; warnings are worth a
+    look.
 
     Args:
         dataset: Folder with images and labels.
+        sheet: PNG file to write: every n-th image with the outlines of its labels.
         json: Print the result as JSON on standard output.
-        folders: Where the dataset keeps its files.
+        folders: Where the dataset keeps its files, and how they are read.
     """
     from unetscope.data.inspection import inspect
+    from unetscope.reporting.outlines import draw_outline_sheet
 
-    opened = folders.open(dataset)
+    if sheet is not None:
+        check_writable(sheet)
+    opened = _open_or_list(dataset, folders, json)
     with console.show_progress("reading", len(opened.items)) as bar:
         found = inspect(opened, bar.update)
+    if sheet is not None:
+        draw_outline_sheet(opened, sheet)
     if json:
         console.print_json(found.to_json())
-        return
-    for line in found.lines():
-        console.say(line)
-    if not found.roles["test"]:
-        console.warn("no image is left for the test; annotate some more images to know how good a network is")
+    else:
+        console.show_inspection(found, sheet)
+    _refuse(dataset, found.errors)
+
+
+def _open_or_list(dataset: Path, folders: Folders, json: bool) -> Dataset:
+    """The dataset; where it cannot even be opened, everything that is wrong with it."""
+    from unetscope.data.pairing import Problem
+    from unetscope.data.problems import find_problems
+
+    try:
+        return folders.open(dataset)
+    except DataError as error:
+        problems = find_problems(dataset, folders.images, folders.labels, folders.axes)
+        problems = problems or (Problem(dataset, str(error)),)
+        if json:
+            errors = [{"file": str(problem.file), "sentence": problem.sentence} for problem in problems]
+            console.print_json({"errors": errors})
+        _refuse(dataset, problems)
+        raise
+
+
+def _refuse(dataset: Path, problems: Sequence[Problem]) -> None:
+    """Say what is wrong, and end with an error if anything is."""
+    if len(problems) == 1:
+        raise DataError(problems[0].sentence)
+    for problem in problems:
+        console.fail(problem.sentence)
+    if problems:
+        raise DataError(f"{dataset} has {len(problems)} errors, listed above; mend them and check again")
 
 
 def fetch(

@@ -68,9 +68,12 @@ def train(
         for run_folder in [out] if folds is None else sorted(out.glob("fold-*")):
             refuse_changes(run_folder, settings)
     with console.show_progress("reading", len(opened.items)) as bar:
-        contents = inspect(opened, bar.update).contents()
-    for line in contents:
+        found = inspect(opened, bar.update)
+    for line in found.contents():
         console.say(line)
+    found.check_trainable()
+    if found.warnings:
+        console.warn(f"{found.warnings[0].sentence} (see all {len(found.warnings)} with `unetscope check {dataset}`)")
     how: Resume = "never" if not resume else "drifting" if allow_drift else "exactly"
     if folds is not None:
         _train_folds(opened, out, folds, spec, recipe, how, json)

@@ -266,10 +266,8 @@ def _is_sure(there: Array, here: Array, alignments: Sequence[Alignment]) -> bool
     lost = np.array([_lose(*both) for both in zip(there.tolist(), here.tolist(), strict=True)])
     scatter = max(_SCATTER, float(lost.std(ddof=1)) if len(lost) > 1 else 0.0)
     root = len(lost) ** 0.5
-    is_much = (
-        _lose(float(there.mean()), float(here.mean())) > _LEAST_LOST and float(lost.mean()) > _SURE * scatter / root
-    )
-    return is_much and float(certainties.sum()) > _CERTAIN * root
+    is_much = _lose(float(there.mean()), float(here.mean())) > _LEAST_LOST
+    return is_much and float(lost.mean()) > _SURE * scatter / root and float(certainties.sum()) > _CERTAIN * root
 
 
 def _middle(shape: tuple[int, ...], size: Array) -> tuple[slice, ...]:

@@ -103,7 +103,11 @@ class Inspection:
     def lines(self) -> list[str]:
         """What training would see, in words; errors and warnings are sentences already."""
         roles = ", ".join(f"{count} {role}" for role, count in self.roles.items())
-        divided = f"roles with seed 0: {roles}" if roles else "roles: training cuts these few images into blocks"
+        divided = (
+            f"roles with seed 0: {roles}"
+            if roles
+            else "roles: training cuts these few images into blocks, if they are large enough"
+        )
         return [*self.contents(), divided, f"normalization: by {self.normalization}"]
 
     def contents(self) -> list[str]:
@@ -202,8 +206,8 @@ def _summarize(dataset: Dataset, evidence: Evidence, errors: tuple[Problem, ...]
     glances, roles, counts = evidence.glances, Counter(evidence.roles.values()), evidence.counts
     shapes = np.array([glance.shape for glance in glances], int).reshape(-1, dataset.ndim)
     total = counts.sum(axis=0)
-    objects = [glance.objects for glance in glances if glance.objects is not None]
     names = {"train": roles["train"], "validation and profile": roles["validation"], "test": roles["test"]}
+    objects = [glance.objects for glance in glances if glance.objects is not None]
     return Inspection(
         images=len(glances),
         parts=dict(Counter(str(item.part or "undivided") for item in dataset.items)),

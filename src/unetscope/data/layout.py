@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -150,6 +151,6 @@ def _find_twice(stems: dict[Part, set[str]], lists: dict[Part, Path], one: Part,
 
 
 def _read_list(path: Path) -> set[str]:
-    """The stems in a list, one a line."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    """The stems in a list, one a line, spelled as `by_stem` spells them."""
+    text = unicodedata.normalize("NFC", path.read_text(encoding="utf-8-sig", errors="replace"))
     return {line.strip() for line in text.splitlines()} - {""}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +70,10 @@ def pair_folders(images: Path, labels: Path, prefix: str = "", part: Part | None
         DataError: A folder is missing, or holds nothing that is read.
     """
     if not labels.is_dir():
-        raise DataError(f"{labels} does not exist, and training needs a label image for each image; put them there")
+        raise DataError(
+            f"{labels} does not exist, and training needs a label image for each image; put them there, or name their "
+            "folder with --labels"
+        )
     image_files, label_files = by_stem(list_files(images, SUFFIXES)), by_stem(list_files(labels, LABEL_SUFFIXES))
     problems = [*_find_twice(image_files), *_find_twice(label_files)]
     problems += find_lonely(image_files, label_files, "an image", labels)
@@ -91,9 +96,12 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> tuple[Path, ...]:
         At least one path, sorted by name.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or a link leads nowhere.
     """
     visible = sorted(path for path in folder.iterdir() if is_visible(path))
+    for path in visible:
+        if path.is_symlink() and not path.exists():
+            raise DataError(f"{path} is a link that leads nowhere; bring back what it leads to, or remove it")
     readable = tuple(path for path in visible if is_series(path) or (path.is_file() and suffix_of(path) in suffixes))
     blurred = [path for path in visible if suffix_of(path) in _BLURRING]
     if blurred and not set(_BLURRING) & set(suffixes):
@@ -109,10 +117,10 @@ def list_files(folder: Path, suffixes: Sequence[str]) -> tuple[Path, ...]:
 
 
 def by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Files by their stems."""
+    """Files by their stems; macOS may store an umlaut as two characters, and other systems as one."""
     found: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
-        found[stem_of(path)].append(path)
+        found[unicodedata.normalize("NFC", stem_of(path))].append(path)
     return dict(found)
 
 
@@ -128,15 +136,37 @@ def find_lonely(here: Mapping[str, list[Path]], there: Collection[str], what: st
     Returns:
         One problem a file.
     """
+    near = _find_near(other, here)
     return [
         Problem(
             paths[0],
-            f"{paths[0]} is {what} without a file of the same stem ({stem}) in {other}; add {other / stem}.* or "
-            "move it away",
+            f"{paths[0]} is {what} without a file of the same stem ({stem}) in {other}; "
+            + _suggest(stem, other, near.get(stem)),
         )
         for stem, paths in sorted(here.items())
         if stem not in there
     ]
+
+
+def _find_near(folder: Path, taken: Collection[str]) -> dict[str, Path]:
+    """Files by the stems that they may have been meant for: their own, or part of it if their own is not taken."""
+    files = [path for path in sorted(folder.iterdir()) if is_visible(path) and path.is_file()]
+    near: dict[str, Path] = {}
+    for path in files:
+        stem = stem_of(path)
+        for gap in () if stem in taken else re.finditer("[-_. ]+", stem):
+            near.setdefault(stem[: gap.start()], path)
+            near.setdefault(stem[gap.end() :], path)
+    return near | {stem_of(path): path for path in files}
+
+
+def _suggest(stem: str, folder: Path, near: Path | None) -> str:
+    """What to do about a missing file, where there is one like it or none."""
+    if near is None:
+        return f"add {folder / stem}.* or move it away"
+    if stem_of(near) == stem:
+        return f"{near} ends in '{near.suffix}', which is not read there, so convert it"
+    return f"rename {near} to {stem}{suffix_of(near)} if it belongs to it"
 
 
 def _find_twice(files: Mapping[str, list[Path]]) -> list[Problem]:

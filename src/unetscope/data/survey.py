@@ -20,6 +20,8 @@ MOST_INFERRED_CLASSES = 20
 """Label files with more different values than this number objects, unless they are declared to be classes."""
 
 _MOST_COLORS_SHOWN = 12
+_FEWEST_SOFT_VALUES = 4  # 0, 1 and two in between
+_LEAST_WHOLE = 0.5  # measured: 0.9 and more in numbered objects, 0.2 and less in photographs
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,15 @@ class Survey:
         name: The file.
         counts: Pixels of each value (of colors, packed).
         is_color: Whether the file is in colors.
+        wholeness: Of the pixels beside those of a value, background aside, the share that has it too; the median over
+            the values above 0. About 1 in label images, about 0 in photographs and along soft edges; 1 where the
+            file is in colors or has fewer than 4 values.
     """
 
     name: str
     counts: dict[int, int]
     is_color: bool
+    wholeness: float = 1.0
 
 
 def survey(raw: Array, name: str, ndim: int) -> Survey:
@@ -60,7 +66,9 @@ def survey(raw: Array, name: str, ndim: int) -> Survey:
         counts = counts[values]
     else:
         values, counts = np.unique(flat, return_counts=True)
-    return Survey(name, dict(zip(values.tolist(), counts.tolist(), strict=True)), is_color)
+    is_simple = is_color or len(values) < _FEWEST_SOFT_VALUES
+    wholeness = 1.0 if is_simple else _measure_wholeness(raw, values)
+    return Survey(name, dict(zip(values.tolist(), counts.tolist(), strict=True)), is_color, wholeness)
 
 
 def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces: Callable[[], bool]) -> Labelling:
@@ -78,7 +86,8 @@ def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces
         A labelling with its reason.
 
     Raises:
-        DataError: The files are in colors that are not declared, hold background alone, or class values have gaps.
+        DataError: The files are in colors that are not declared, hold background alone, or class values have gaps; or
+            they seem to be photographs or soft masks.
     """
     if declaration.kind == "colors" or any(one.is_color for one in surveys):
         raise _undeclared_colors(surveys, declaration)
@@ -86,7 +95,7 @@ def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces
     if len(union) < 2:
         raise DataError(
             f"all {len(surveys)} label files hold only {union[0] if union else 'values to ignore'}, and at least two "
-            "classes are needed to learn from; annotate some pixels of each class"
+            f"classes are needed to learn from; annotate some pixels of each class, in {surveys[0].name} for one"
         )
     names = declaration.classes or name_classes(2)
     ignore, held = declaration.ignore, f"The {len(surveys)} label files hold"
@@ -94,11 +103,12 @@ def infer(surveys: Sequence[Survey], declaration: Declaration, are_single_pieces
         if len(union) == 2 and union[0] == 0:
             return Labelling("mask", names, (0, union[1]), (), ignore, f"{held} only 0 and {union[1]}: a mask.")
         if len(union) > MOST_INFERRED_CLASSES:
+            _check_whole(surveys, declaration)
             reason = f"{held} {len(union)} different values, more than {MOST_INFERRED_CLASSES}: numbered objects."
             return Labelling("instances", names, (), (), ignore, reason)
         if _are_numbered(surveys, declaration.ignore) and are_single_pieces():
             return Labelling("instances", names, (), (), ignore, f"{held} 1 to n, each one piece: numbered objects.")
-    return _infer_classes(union, declaration, held)
+    return _infer_classes(surveys, union, declaration, held)
 
 
 def infer_outlines(kinds: Mapping[str, Sequence[str]], declaration: Declaration) -> Labelling:
@@ -200,19 +210,55 @@ def is_single_pieces(raw: Array, ignore: int | None = None) -> bool:
     )
 
 
-def _infer_classes(union: list[int], declaration: Declaration, held: str) -> Labelling:
+def _measure_wholeness(raw: Array, values: Array) -> float:
+    """See `Survey`; a value that touches background alone is whole."""
+    numbers = raw if raw.max() < 2**16 else np.searchsorted(np.union1d([0], values), raw)
+    beside, alike = np.zeros((2, int(numbers.max()) + 1), np.int64)
+    for axis in range(raw.ndim):
+        lines = np.moveaxis(numbers, axis, 0)
+        are_touching = (lines[:-1] > 0) & (lines[1:] > 0)
+        one, other = lines[:-1][are_touching], lines[1:][are_touching]
+        beside += np.bincount(one, minlength=len(beside)) + np.bincount(other, minlength=len(beside))
+        alike += 2 * np.bincount(one[one == other], minlength=len(beside))
+    present = np.unique(numbers)
+    present = present[present > 0]
+    shares = np.where(beside[present] > 0, alike[present] / np.maximum(beside[present], 1), 1.0)
+    return float(np.median(shares))
+
+
+def _check_whole(surveys: Sequence[Survey], declaration: Declaration) -> None:
+    """Refuse photographs and soft masks, whose values are no areas."""
+    for one in surveys:
+        if one.wholeness < _LEAST_WHOLE:
+            raise DataError(
+                f"{one.name} holds {len(one.counts)} values that its neighboring pixels rarely share, as a photograph "
+                "or a mask with soft edges does, and labels are areas of one value; threshold it if it is a mask, "
+                "exchange the folders if images are among the labels, or declare what the values mean in "
+                f"{declaration.place}"
+            )
+
+
+def _infer_classes(surveys: Sequence[Survey], union: list[int], declaration: Declaration, held: str) -> Labelling:
     """The classes 0 to the largest value, none of them missing; from 1 on where 0 is ignored."""
     first = 1 if declaration.ignore == 0 else 0
     if union != list(range(first, first + len(union))):
+        _check_whole(surveys, declaration)
         raise DataError(
             f"the label files hold the values {_listed(union)}, and classes are numbered {first}, {first + 1}, "
             f"{first + 2}, ... without gaps; "
-            f'add the line `values = {union}` to {declaration.place}, or `kind = "instances"` if they number objects'
+            f"add the line `values = {union}` to {declaration.place}, or {_suggest(union)}"
         )
     names = declaration.classes or name_classes(len(union))
     return Labelling(
         "classes", names, tuple(union), (), declaration.ignore, f"{held} the values {first} to {union[-1]}: classes."
     )
+
+
+def _suggest(union: Sequence[int]) -> str:
+    """What else values with a gap may be: the last one pixels that nobody knows, or numbers of objects."""
+    if len(union) > 2 and list(union[:-1]) == list(range(len(union) - 1)):
+        return f"`ignore = {union[-1]}` if that is where nobody knows"
+    return '`kind = "instances"` if they number objects'
 
 
 def _are_numbered(surveys: Sequence[Survey], ignore: int | None) -> bool:

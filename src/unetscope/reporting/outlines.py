@@ -5,23 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unetscope.data.dataset import IGNORE, Dataset, Item
+from unetscope.data.dataset import Dataset, Item
 from unetscope.data.glance import has_objects
 from unetscope.errors import DataError
 from unetscope.files import replacing
 from unetscope.reporting.sheet import COLORS
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Value = TypeVar("Value")
 
 CELL = 320
 """Pixels of a picture's longer side."""
 
-_COLUMNS, _GAP, _CAPTION, _HEAD = 6, 8, 18, 30
+_COLUMNS, _GAP, _CAPTION, _HEAD, _SWATCH = 6, 8, 18, 30, 10
 _FONT = 12
 _PAPER, _INK, _FAINT = "white", "black", (110, 110, 110)
 _VEIL, _STRIPES = np.array([255.0, 255.0, 255.0]), (8, 3)  # over ignored pixels: period and width of the stripes
@@ -46,29 +47,31 @@ def draw_outline_sheet(dataset: Dataset, path: Path, count: int = 24) -> None:
     cells = [_draw_cell(dataset, item) for item in items]
     columns = min(_COLUMNS, len(cells))
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
-    heights = [max(cell.height for cell in row) for row in rows]
-    head = f"{len(items)} of {len(dataset.items)} annotated images of {dataset.root}"
-    width = _GAP + columns * (CELL + _GAP)
-    sheet = Image.new("RGB", (width, _HEAD + sum(height + _GAP for height in heights)), _PAPER)
-    _draw_head(sheet, head, () if has_objects(dataset) else dataset.classes)
-    top = _HEAD
-    for row, height in zip(rows, heights, strict=True):
+    heights = [max(cell.height for cell in row) + _GAP for row in rows]
+    text = f"{len(items)} of {len(dataset.items)} annotated images of {dataset.root.absolute().name}"
+    head = _draw_head(text, () if has_objects(dataset) else dataset.classes[1:])
+    sheet = Image.new("RGB", (max(head.width, _GAP + columns * (CELL + _GAP)), _HEAD + sum(heights)), _PAPER)
+    sheet.paste(head, (0, 0))
+    for index, row in enumerate(rows):
         for column, cell in enumerate(row):
-            sheet.paste(cell, (_GAP + column * (CELL + _GAP), top))
-        top += height + _GAP
+            sheet.paste(cell, (_GAP + column * (CELL + _GAP), _HEAD + sum(heights[:index])))
     with replacing(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 
-def pick_items(items: Sequence[Item], count: int) -> Sequence[Item]:
+def pick_items(items: Sequence[Value], count: int) -> Sequence[Value]:
     """Every n-th image, with the smallest n that leaves at most `count`.
 
     Args:
-        items: Images.
+        items: Images, or whatever stands for them.
         count: At least 1.
 
     Returns:
         The first, the n-th after it, and so on.
+
+    Example:
+        >>> pick_items("abcdefg", 3)
+        'adg'
     """
     return items[:: math.ceil(len(items) / max(1, count))]
 
@@ -120,8 +123,7 @@ def _draw_cell(dataset: Dataset, item: Item) -> Image.Image:
     """An image with outlines and a caption."""
     try:
         image, labels = dataset.read(item)
-        if has_objects(dataset):
-            labels = np.where(labels == IGNORE, IGNORE, dataset.read_instances(item))
+        labels = dataset.read_instances(item) if has_objects(dataset) else labels
     except DataError:
         return _caption(Image.new("RGB", (CELL, CELL // 2), (235, 235, 235)), f"{item.name} cannot be read")
     plane, size = _middle(image, 1), "x".join(map(str, labels.shape))
@@ -170,13 +172,17 @@ def _caption(picture: Image.Image, name: str, size: str = "") -> Image.Image:
     return cell
 
 
-def _draw_head(sheet: Image.Image, text: str, classes: Sequence[str]) -> None:
+def _draw_head(text: str, classes: Sequence[str]) -> Image.Image:
     """What the sheet shows, and which class has which color."""
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_FONT)
+    font = ImageFont.load_default(_FONT)
+    starts = [_GAP + font.getlength(text) + 3 * _GAP]
+    for name in classes:
+        starts.append(starts[-1] + _SWATCH + _GAP + font.getlength(name) + 2 * _GAP)
+    head = Image.new("RGB", (math.ceil(starts[-1]), _HEAD), _PAPER)
+    pen = ImageDraw.Draw(head)
     pen.text((_GAP, 7), text, fill=_INK, font=font)
-    left = _GAP + font.getlength(text) + 3 * _GAP
-    for index, name in enumerate(classes[1:], start=1):
-        color = tuple(COLORS[int(_color_index(np.array(index)))].astype(int).tolist())
-        pen.rectangle((left, 9, left + 10, 19), fill=color)
-        pen.text((left + 15, 7), name, fill=_INK, font=font)
-        left += 15 + font.getlength(name) + 2 * _GAP
+    colors = COLORS[_color_index(np.arange(1, len(classes) + 1))].astype(int).tolist()
+    for start, name, color in zip(starts, classes, colors, strict=False):
+        pen.rectangle((start, 9, start + _SWATCH, 9 + _SWATCH), fill=tuple(color))
+        pen.text((start + _SWATCH + _GAP, 7), name, fill=_INK, font=font)
+    return head
