@@ -123,10 +123,10 @@ def masks_of_true_and_false(folder: Path) -> Pairs:
 
 @repaired()
 def masks_in_which_0_is_white(folder: Path) -> Pairs:
-    """Masks are TIFF files of one bit that say that 0 is white: white is foreground, as every program shows it."""
+    """Masks are TIFF files that say that 0 is white: white is foreground, as every program shows it."""
     pairs = write_masks(folder, suffix=".tif")
     for path in (folder / "labels").iterdir():
-        save(path, paint()[path.stem][1] == 0, photometric="miniswhite")
+        save(path, as_mask(1 - paint()[path.stem][1]), photometric="miniswhite")
     return pairs
 
 

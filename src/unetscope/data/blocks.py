@@ -11,7 +11,15 @@ from unetscope.errors import DataError
 SMALLEST = 8
 """Fewest pixels of a block along the axis that is cut."""
 
+MOST_CUT = 5
+"""Up to so many images are cut into blocks rather than divided."""
+
 _SHARES: dict[Part, int] = {"train": 3, "validation": 1, "test": 1}
+
+
+def are_few(items: Sequence[Item]) -> bool:
+    """Whether so few images came, and none with a given role, that each is cut for all roles."""
+    return len(items) <= MOST_CUT and not any(item.part for item in items)
 
 
 def cut_blocks(shape: Sequence[int], gap: Sequence[int], name: str, parts: Collection[Part] = PARTS) -> dict[Part, Box]:

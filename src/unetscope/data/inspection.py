@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unetscope.data.blocks import are_few
 from unetscope.data.dataset import Dataset, Item
 from unetscope.data.declaration import FILE_NAME
 from unetscope.data.findings import find_errors, find_warnings
@@ -22,9 +23,6 @@ from unetscope.data.item import PARTS, Part
 from unetscope.data.normalization import choose
 from unetscope.data.pairing import Problem
 from unetscope.errors import DataError
-
-MOST_CUT = 5
-"""Up to so many images without given roles are cut into blocks by training, rather than divided."""
 
 _MOST_READERS = 4
 _MOST_SIGNATURES = 32  # of images whose labels do not fit; each is tried with the labels of the others
@@ -192,7 +190,7 @@ def _read(dataset: Dataset, item: Item) -> Glance | Problem:
 
 def _divide(dataset: Dataset) -> tuple[dict[str, Part], tuple[Problem, ...]]:
     """The role of every image, and why there is none."""
-    if dataset.roles is None and len(dataset.items) <= MOST_CUT and not any(item.part for item in dataset.items):
+    if dataset.roles is None and are_few(dataset.items):
         return {}, ()
     try:
         split = dataset.split()

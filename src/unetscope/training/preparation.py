@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from unetscope.data.blocks import are_few
 from unetscope.data.dataset import Dataset, Split
 from unetscope.data.normalization import Normalization, choose, measure, pool, span, window
 from unetscope.data.spacing import Spacing, median_spacing
@@ -14,9 +15,6 @@ from unetscope.errors import DataError
 from unetscope.model.geometry import context
 from unetscope.model.spec import UNetSpec
 from unetscope.training.recipe import Recipe
-
-MOST_CUT = 5
-"""Up to so many images are cut into blocks, as long as neither folders nor lists give them roles."""
 
 
 def cut_few(dataset: Dataset, spec: UNetSpec) -> Dataset:
@@ -32,7 +30,7 @@ def cut_few(dataset: Dataset, spec: UNetSpec) -> Dataset:
     Raises:
         DataError: There is one image, and it is too small.
     """
-    if len(dataset.items) > MOST_CUT or any(item.part for item in dataset.items):
+    if not are_few(dataset.items):
         return dataset
     try:
         return dataset.in_blocks(context(spec))
