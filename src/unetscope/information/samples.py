@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.transform import resize
 from torch import Tensor
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset, Item
+from unetscope.data.spacing import resample_image, resample_labels
 from unetscope.errors import DataError
 from unetscope.model.geometry import fitting_shape, margin
 from unetscope.segmentation import check_image
@@ -97,7 +96,7 @@ def choose_samples(checkpoint: Checkpoint, dataset: Dataset, role: Role) -> Samp
     labels = [dataset.read(item)[1] for item in items]
     shapes = [image.shape for image in labels]
     shape = tuple(round(size) for size in np.median(shapes, axis=0).tolist())
-    foreground = np.stack([resample_mask(image > 0, shape) for image in labels])
+    foreground = np.stack([resample_labels(image > 0, shape) for image in labels])
     return Samples(checkpoint, dataset, items, shape, len(set(shapes)) > 1, foreground)
 
 
@@ -114,31 +113,3 @@ def _choose_items(checkpoint: Checkpoint, dataset: Dataset, role: Role) -> tuple
             "more, or choose another role (train, or all)"
         )
     return dataset.subset(names).items
-
-
-def resample_image(image: NDArray[np.float32], shape: Sequence[int]) -> NDArray[Any]:
-    """An image at another shape, linear, smoothed first where it shrinks.
-
-    Example:
-        >>> resample_image(np.ones((3, 8, 6), np.float32), (4, 5)).shape
-        (3, 4, 5)
-    """
-    if image.shape[1:] == tuple(shape):
-        return image
-    channels = [
-        resize(channel, shape, order=1, mode="reflect", anti_aliasing=True, preserve_range=True) for channel in image
-    ]
-    return np.stack(channels)
-
-
-def resample_mask(mask: NDArray[np.bool_], shape: Sequence[int]) -> NDArray[np.bool_]:
-    """A mask at another shape, each pixel from its nearest.
-
-    Example:
-        >>> resample_mask(np.array([[True, False]]), (1, 4)).tolist()
-        [[True, True, False, False]]
-    """
-    if mask.shape == tuple(shape):
-        return mask
-    resized: NDArray[np.bool_] = resize(mask, shape, order=0, mode="edge", anti_aliasing=False)
-    return resized

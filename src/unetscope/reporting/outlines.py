@@ -14,7 +14,7 @@ from unetscope.data.dataset import Dataset, Item
 from unetscope.data.glance import has_objects
 from unetscope.errors import DataError
 from unetscope.files import replacing
-from unetscope.reporting.sheet import COLORS
+from unetscope.reporting.sheet import COLORS, middle_plane, stretch
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Value = TypeVar("Value")
@@ -126,22 +126,9 @@ def _draw_cell(dataset: Dataset, item: Item) -> Image.Image:
         labels = dataset.read_instances(item) if has_objects(dataset) else labels
     except DataError:
         return _caption(Image.new("RGB", (CELL, CELL // 2), (235, 235, 235)), f"{item.name} cannot be read")
-    plane, size = _middle(image, 1), "x".join(map(str, labels.shape))
-    picture, shown = _fit(_stretch(plane), _middle(labels, 0))
+    plane, size = middle_plane(image, 1), "x".join(map(str, labels.shape))
+    picture, shown = _fit(stretch(plane), middle_plane(labels, 0))
     return _caption(Image.fromarray(outline(picture, shown).round().astype(np.uint8)), item.name, size)
-
-
-def _middle(array: Array, leading: int) -> Array:
-    """The middle plane of a volume."""
-    return array if array.ndim == leading + 2 else array.take(array.shape[leading] // 2, axis=leading)
-
-
-def _stretch(image: Array) -> Array:
-    """(y, x, 3) from 0 to 255, the brightest and darkest half percent clipped; color with 3 channels or more."""
-    shown = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
-    low, high = np.percentile(shown, (0.5, 99.5))
-    scaled = (shown.astype(np.float64) - low) / max(high - low, 1e-9)
-    return np.moveaxis(scaled.clip(0, 1) * 255, 0, -1)
 
 
 def _fit(picture: Array, labels: Array) -> tuple[Array, Array]:

@@ -61,8 +61,8 @@ def draw_sheet(rows: Sequence[Row], path: Path) -> None:
 
 def _draw_row(row: Row) -> Array:
     """Caption and four panels."""
-    image, truth, prediction = _plane(row.image, 1), _plane(row.truth, 0), _plane(row.prediction, 0)
-    gray = _stretch(image)
+    image, truth, prediction = middle_plane(row.image, 1), middle_plane(row.truth, 0), middle_plane(row.prediction, 0)
+    gray = stretch(image)
     panels = [gray, _overlay(gray, truth), _overlay(gray, prediction), _errors(gray, truth, prediction)]
     fitted = [np.pad(_fit(panel), ((0, 0), (0, GAP), (0, 0)), constant_values=255) for panel in panels]
     strip = np.concatenate(fitted, axis=1)
@@ -80,13 +80,29 @@ def _fit(panel: Array) -> Array:
     return np.asarray(panel[::step, ::step].repeat(zoom, axis=0).repeat(zoom, axis=1))
 
 
-def _plane(array: Array, leading: int) -> Array:
-    """The middle plane of a volume."""
+def middle_plane(array: Array, leading: int) -> Array:
+    """The middle plane of a volume; a plane is its own.
+
+    Example:
+        >>> middle_plane(np.arange(6).reshape(3, 1, 2), 0)
+        array([[2, 3]])
+    """
     return array if array.ndim == leading + 2 else array.take(array.shape[leading] // 2, axis=leading)
 
 
-def _stretch(image: Array) -> Array:
-    """(y, x, 3) from 0 to 255: the range between the 0.5th and 99.5th percentile."""
+def stretch(image: Array) -> Array:
+    """Bring a plane to the range of a screen: between its 0.5th and its 99.5th percentile.
+
+    Args:
+        image: (channels, y, x); the first three channels are colors, fewer are gray.
+
+    Returns:
+        (y, x, 3) from 0 to 255.
+
+    Example:
+        >>> stretch(np.array([[[1.0, 3.0]]]))[0, :, 0].tolist()
+        [0.0, 255.0]
+    """
     shown = image[:3] if len(image) >= 3 else np.repeat(image[:1], 3, axis=0)
     low, high = np.percentile(shown, (0.5, 99.5))
     scaled = (shown.astype(np.float64) - low) / max(high - low, 1e-9)
