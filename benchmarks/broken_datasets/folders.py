@@ -89,7 +89,7 @@ def one_image(folder: Path) -> None:
     _divide(folder, trained=1)
 
 
-@refused(None, "all annotated images are for", "at least 1 is needed to train on")
+@refused(None, "all annotated images are for", "at least 2 are needed", "take some")
 def nothing_to_train_on(folder: Path) -> None:
     """All images are for the test, as test.txt says."""
     write_masks(folder)

@@ -12,7 +12,7 @@ import numpy as np
 
 from broken_datasets.cases import Array, Pairs, cut, paint, refused, repaired, save, truth
 
-_SHAPE = (12, 24, 28)
+_SHAPE = (8, 24, 28)
 _STEPS = (1.0, 1.0, 2.0, 1.0)  # along x, y and z in mm
 
 
@@ -33,7 +33,7 @@ def _write_stacks(folder: Path, axes: str) -> Pairs:
     return truth(pairs)
 
 
-@refused("images/a.tif", "12 pages", "time", "ZYX")
+@refused("images/a.tif", "8 pages", "time", "ZYX")
 def slices_called_time(folder: Path) -> None:
     """Slices of volumes are called time, as many programs save them."""
     _write_stacks(folder, "TYX")
@@ -45,7 +45,7 @@ def slices_called_time_and_explained(folder: Path) -> Pairs:
     return _write_stacks(folder, "TYX")
 
 
-@refused("labels/b.tif", "11 x 24 x 28", "12 x 24 x 28", "export")
+@refused("labels/b.tif", "7 x 24 x 28", "8 x 24 x 28", "export")
 def mask_without_a_slice(folder: Path) -> None:
     """The mask of a volume lacks a slice."""
     _write_stacks(folder, "ZYX")
@@ -56,7 +56,7 @@ def mask_without_a_slice(folder: Path) -> None:
 def mask_of_one_slice(folder: Path) -> None:
     """One slice of a volume is annotated, and its mask has that slice alone."""
     _write_stacks(folder, "ZYX")
-    save(folder / "labels" / "b.tif", _paint()["b"][1][6])
+    save(folder / "labels" / "b.tif", _paint()["b"][1][4])
 
 
 # ----------------------------------------------------------------------------------------------------------- NIfTI
@@ -78,7 +78,7 @@ def _write_niftis(folder: Path) -> Pairs:
     return truth(pairs)
 
 
-@refused("labels/c.nii.gz", "12 x 24 x 27", "12 x 24 x 28", "export")
+@refused("labels/c.nii.gz", "8 x 24 x 27", "8 x 24 x 28", "export")
 def nifti_mask_of_another_shape(folder: Path) -> None:
     """A NIfTI mask has another shape than its image."""
     _write_niftis(folder)
@@ -225,7 +225,7 @@ def _write_series(folder: Path) -> Pairs:
     pairs = {name: (image.astype(np.int16), labels) for name, (image, labels) in _paint().items()}
     affine = np.diag((-1.0, -1.0, 2.0, 1.0))  # DICOM's x and y go to the left and back, those of NIfTI the other way
     for name, (image, labels) in pairs.items():
-        _save_slices(folder / "images" / name, image, range(0, 24, 2))
+        _save_slices(folder / "images" / name, image, range(0, 16, 2))
         _save_nifti(folder / "labels" / f"{name}.nii.gz", labels, affine)
     return truth(pairs)
 
@@ -236,22 +236,22 @@ def dicom_slices_in_reverse(folder: Path) -> Pairs:
     pairs = _write_series(folder)
     for path in list((folder / "images" / "a").iterdir()):
         path.unlink()
-    _save_slices(folder / "images" / "a", pairs["a"][0][0, ::-1], range(22, -2, -2))
+    _save_slices(folder / "images" / "a", pairs["a"][0][0, ::-1], range(14, -2, -2))
     return pairs
 
 
-@refused("images/b", "1.2.1-05.dcm", "4 mm apart", "add the missing slices")
+@refused("images/b", "1.2.1-04.dcm", "4 mm apart", "add the missing slices")
 def dicom_series_without_a_slice(folder: Path) -> None:
     """A slice of a DICOM series is missing."""
     _write_series(folder)
-    (folder / "images" / "b" / "1.2.1-06.dcm").unlink()
+    (folder / "images" / "b" / "1.2.1-05.dcm").unlink()
 
 
 @refused("images/b", "2 series", "a folder of its own")
 def two_dicom_series(folder: Path) -> None:
     """Two DICOM series lie in one folder."""
     _write_series(folder)
-    _save_slices(folder / "images" / "b", _paint()["c"][0], range(0, 24, 2), series="1.2.9")
+    _save_slices(folder / "images" / "b", _paint()["c"][0], range(0, 16, 2), series="1.2.9")
 
 
 @refused("images/b/1.2.1-03.dcm", "damaged", "again")

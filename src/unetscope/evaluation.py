@@ -158,9 +158,14 @@ def _shares_pixels(item: Item, known: set[str]) -> bool:
     return digest in known or any(share_pixels(digest, other) for other in known)
 
 
-def describe_use(checkpoint: Checkpoint, dataset: Dataset, part: Part) -> dict[str, Any]:
-    """What a result file records: which weights met which data, and what computed."""
+def describe_use(
+    checkpoint: Checkpoint, dataset: Dataset, part: Part, measures: Measures = Measures()
+) -> dict[str, Any]:
+    """What a result file records: which weights met which data, how they were scored, and what computed."""
+    spacing = dataset.read_spacing(dataset.items[0]) if measures.tolerance is not None else None
     return {
+        "tolerance": measures.tolerance,
+        "unit": None if measures.tolerance is None else spacing.unit if spacing else "pixel",
         "weights": checkpoint.digest(),
         "seed": checkpoint.provenance.get("seed"),
         "part": part,

@@ -165,7 +165,7 @@ def evaluate(
     with console.show_progress("evaluating") as bar:
         scores = score(checkpoint, opened, part, tiling, bar.update, measures)
     if json:
-        console.print_json({**scores.to_json(), "provenance": describe_use(checkpoint, opened, part)})
+        console.print_json({**scores.to_json(), "provenance": describe_use(checkpoint, opened, part, measures)})
     else:
         console.show_scores(scores)
 

@@ -277,8 +277,8 @@ def _undeclared_colors(surveys: Sequence[Survey], declaration: Declaration) -> D
         )
     total: Counter[int] = sum((Counter(one.counts) for one in colored), Counter())
     lines = [
-        f"class_{index} = {[*unpack_color(code)]}"
-        for index, (code, _) in enumerate(total.most_common(_MOST_COLORS_SHOWN))
+        f"class_{index} = {[*unpack_color(code)]}  # {100 * count / total.total():.2g} %"
+        for index, (code, count) in enumerate(total.most_common(_MOST_COLORS_SHOWN))
     ]
     more = f" (and {len(total) - len(lines)} rarer colors)" if len(total) > len(lines) else ""
     return DataError(
