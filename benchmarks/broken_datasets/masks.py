@@ -79,7 +79,7 @@ def one_soft_mask_among_declared_masks(folder: Path) -> None:
     save(folder / "labels" / "c.png", soft)
 
 
-@refused("dataset.toml", "0, 1, 255")
+@refused("dataset.toml", "0, 1, 255", "the same two values")
 def one_mask_of_ones(folder: Path) -> None:
     """One mask holds 0 and 1, the others 0 and 255."""
     write_masks(folder)

@@ -246,7 +246,7 @@ def _infer_classes(surveys: Sequence[Survey], union: list[int], declaration: Dec
         raise DataError(
             f"the label files hold the values {_listed(union)}, and classes are numbered {first}, {first + 1}, "
             f"{first + 2}, ... without gaps; "
-            f"add the line `values = {union}` to {declaration.place}, or {_suggest(union)}"
+            f"add the line `values = {union}` to {declaration.place}, or {_suggest(surveys, union)}"
         )
     names = declaration.classes or name_classes(len(union))
     return Labelling(
@@ -254,10 +254,13 @@ def _infer_classes(surveys: Sequence[Survey], union: list[int], declaration: Dec
     )
 
 
-def _suggest(union: Sequence[int]) -> str:
-    """What else values with a gap may be: the last one pixels that nobody knows, or numbers of objects."""
-    if len(union) > 2 and list(union[:-1]) == list(range(len(union) - 1)):
-        return f"`ignore = {union[-1]}` if that is where nobody knows"
+def _suggest(surveys: Sequence[Survey], union: list[int]) -> str:
+    """What else values with a gap may be: masks with different values, pixels that nobody knows, or objects."""
+    *others, last = union
+    if len(others) == 2 and not any({others[1], last} <= one.counts.keys() for one in surveys):
+        return "save all masks with the same two values if both mean the same"
+    if others == list(range(len(others))) and len(others) > 1:
+        return f"`ignore = {last}` if that is where nobody knows"
     return '`kind = "instances"` if they number objects'
 
 
