@@ -72,8 +72,8 @@ def train(
     for line in found.contents():
         console.say(line)
     found.check_trainable()
-    if found.warnings:
-        console.warn(f"{found.warnings[0].sentence} (see all {len(found.warnings)} with `unetscope check {dataset}`)")
+    for warning in found.warnings:
+        console.warn(warning.sentence)
     how: Resume = "never" if not resume else "drifting" if allow_drift else "exactly"
     if folds is not None:
         _train_folds(opened, out, folds, spec, recipe, how, json)

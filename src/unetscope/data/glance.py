@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 
 from unetscope.data.alignment import TELLING, Alignment, align
 from unetscope.data.dataset import Dataset, Spacing
+from unetscope.data.formats.registry import read_palette
 from unetscope.data.item import Item, labels_of
 from unetscope.data.normalization import Statistics, measure
-from unetscope.data.signatures import Signature, sign
+from unetscope.data.signatures import Signature, measure_contrast, sign
 from unetscope.data.similarity import shrink
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -33,7 +35,9 @@ class Glance:
         saturated: Share of the pixels that have the largest intensity of their channel, in the worst channel.
         thumbnail: What `shrink` returns.
         alignment: What `align` returns.
+        contrast: How much brighter the foreground is than the background, see `measure_contrast`.
         signature: What `sign` returns, kept where the labels seem to have nothing to do with the image.
+        palette: Colors of the numbers in its label file, if that is a palette PNG.
         pixels: Digest of the image as it was read, from whatever format.
         labels: Digest of the class indices.
     """
@@ -47,7 +51,9 @@ class Glance:
     saturated: float
     thumbnail: Array
     alignment: Alignment
+    contrast: float
     signature: Signature | None
+    palette: Mapping[int, tuple[int, ...]]
     pixels: str
     labels: str
 
@@ -101,7 +107,9 @@ def take_glance(dataset: Dataset, item: Item) -> Glance:
         saturated=max(float((one == high).mean()) for one, high in zip(distinct, statistics.high, strict=False)),
         thumbnail=shrink(distinct).astype(np.float32),
         alignment=align(signature),
+        contrast=measure_contrast(signature),
         signature=signature,
+        palette=read_palette(labels_of(item)),
         pixels=_digest(distinct),
         labels=_digest(labels[None]),
     )

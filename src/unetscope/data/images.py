@@ -165,8 +165,8 @@ def label_ndim(path: Path) -> int:
         return 2
     picture = open_picture(path, ndim=2, as_index=suffix_of(path) in LABEL_SUFFIXES)
     if suffix_of(path) == ".npy" and len(picture.shape) == 3:
-        # Three planes, or three colors: colors come last.
-        return 2 if picture.shape[-1] == 3 else 3
+        # Planes, or colors, which come last; or a plane with an axis of one channel.
+        return 2 if picture.shape[-1] == 3 or 1 in picture.shape[::2] else 3
     return 3 if picture.long_pages or "Y" not in picture.axes else 2
 
 

@@ -168,8 +168,7 @@ def check_place(item: Item, ndim: int) -> None:
             f"{labels} has pixels of {write_spacing(own)} and {item.image} of {write_spacing(theirs)}; labels must lie "
             "on the grid of their image, so resample them or copy the geometry of the image if only the header is wrong"
         )
-    if suffix_of(item.image) in _NIFTI:
-        _check_affines(labels, item.image)
+    _check_affines(labels, item.image)
 
 
 def check_sizes(item: Item, image: Sequence[int], labels: Sequence[int]) -> None:
@@ -265,7 +264,13 @@ def _check_affines(labels: Path, image: Path) -> None:
 
 
 def _read_affine(path: Path) -> Array | None:
-    """The affine of a NIfTI file, if it says that it has one."""
+    """The affine of a NIfTI file or of a DICOM volume, if it says that it has one."""
+    if is_series(path) or suffix_of(path) == _DICOM:
+        from unetscope.data.formats.dicom import read_affine
+
+        return read_affine(path)
+    if suffix_of(path) not in _NIFTI:
+        return None
     import nibabel
 
     header: Any = nibabel.load(path).header

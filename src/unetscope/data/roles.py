@@ -222,8 +222,11 @@ def _check_enough(items: Sequence[Item], groups: Sequence[str], needed: int) -> 
     """Refuse what cannot be trained and validated on."""
     if len(groups) >= needed:
         return
-    if needed == 1:
-        raise DataError("all annotated images are for validation or testing; at least 1 is needed to train on")
+    if needed == 1 or not groups:
+        goal = "1 is needed to train on" if needed == 1 else "2 are needed to train and to validate on"
+        raise DataError(
+            f"all annotated images are for validation or testing; at least {goal}, so take some out of these parts"
+        )
     count = sum(item.group in groups for item in items)
     came = "1 annotated image" if count == 1 else f"{count} annotated images in {len(groups)} group"
     raise DataError(

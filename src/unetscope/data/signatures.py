@@ -83,6 +83,21 @@ def share_bits(seen: Array, said: Array) -> float:
     return float(_mutual_bits(joint.reshape(_SEEN, width, 1)[:, :_SAID])[0])
 
 
+def measure_contrast(signature: Signature) -> float:
+    """How much brighter the foreground is than the background.
+
+    Args:
+        signature: Of an image and its labels.
+
+    Returns:
+        Difference of the means, from -5 (the foreground is darkest) to 5; 0 where one of them is missing.
+    """
+    gray = signature.seen % _GRAYS
+    is_background, is_known = signature.said // 2 == 0, signature.said < _SAID
+    parts = [gray[is_background & is_known], gray[~is_background & is_known]]
+    return float(parts[1].mean() - parts[0].mean()) if all(part.size for part in parts) else 0.0
+
+
 def try_shifts(signature: Signature, window: tuple[int, ...]) -> tuple[Array, Array]:
     """Shared bits of labels that were moved, by all small shifts and by some large ones.
 

@@ -37,8 +37,8 @@ def _find_mixed_types(evidence: Evidence) -> Iterator[Problem]:
         odd = [glance for glance in evidence.glances if glance.statistics.dtype == name]
         yield Problem(
             odd[0].item.image,
-            f"{count} images of {evidence.root} are of type {name} ({name_images(odd)}) and {most} of type {usual}, so "
-            "their values are not compared; save all with one type if the values mean the same",
+            f"the images of {evidence.root} are not of one type: {most} of type {usual}, {count} of type {name} "
+            f"({name_images(odd)}), so their values are not compared; save all with one type if they mean the same",
         )
 
 
@@ -49,8 +49,8 @@ def _find_uneven_spacing(evidence: Evidence) -> Iterator[Problem]:
     if known and unknown:
         yield Problem(
             unknown[0].item.image,
-            f"{len(unknown)} of {len(evidence.glances)} images of {evidence.root} do not say the size of their pixels "
-            f"({name_images(unknown)}), so they are taken as they are; save it in every file",
+            f"the size of pixels is not said by {len(unknown)} of {len(evidence.glances)} images of {evidence.root} "
+            f"({name_images(unknown)}), so these are taken as they are; save it in every file",
         )
     if len({spacing.unit for _, spacing in known}) > 1:
         return

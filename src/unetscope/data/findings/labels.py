@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import median
 
 import numpy as np
 
 from unetscope.data.findings.evidence import Evidence, Rule, group_alike, name_images
+from unetscope.data.glance import Glance
 from unetscope.data.pairing import Problem
 
+_FEWEST = 3
+_OPPOSITE = 0.3  # of the usual difference in brightness, with the other sign
 _TINY = 1e-3  # share of the pixels below which a few decide on a class
 
 
@@ -35,6 +39,22 @@ def _find_one_label_image(evidence: Evidence) -> Iterator[Problem]:
         )
 
 
+def _find_other_palettes(evidence: Evidence) -> Iterator[Problem]:
+    """Palette images in which the number of a color means another color in others; numbered objects may be so."""
+    first: dict[tuple[int, ...], tuple[Glance, int]] = {}
+    for glance in (glance for glance in evidence.glances if glance.objects is None):
+        for number, color in glance.palette.items():
+            other, known = first.setdefault(color, (glance, number))
+            if known != number and other.palette.get(number, color) != color:
+                yield Problem(
+                    glance.label_file,
+                    f"{glance.label_file} has the color {color} as number {number} of its palette, and "
+                    f"{other.label_file} as number {known}, and a number must mean the same in all files; save them "
+                    "with one palette, or in declared colors",
+                )
+                break
+
+
 def _find_repeated_labels(evidence: Evidence) -> Iterator[Problem]:
     """The same labels for some different images."""
     telling = [] if _is_one_label_image(evidence) else [glance for glance in evidence.glances if not glance.is_blank]
@@ -56,15 +76,32 @@ def _find_empty(evidence: Evidence) -> Iterator[Problem]:
     if empty:
         yield Problem(
             empty[0].label_file,
-            f"{len(empty)} of {len(evidence.glances)} label images of {evidence.root} hold {evidence.classes[0]} alone "
+            f"{len(empty)} of {len(evidence.glances)} label images of {evidence.root}: {evidence.classes[0]} alone "
             f"({name_images(empty)}); annotate what was forgotten, and leave those that are truly empty",
         )
     if unsaid:
         yield Problem(
             unsaid[0].label_file,
-            f"{len(unsaid)} of {len(evidence.glances)} label images of {evidence.root} hold pixels to ignore alone "
+            f"{len(unsaid)} of {len(evidence.glances)} label images of {evidence.root}: pixels to ignore alone "
             f"({name_images(unsaid)}), from which nothing is learned; annotate some pixels or move them away",
         )
+
+
+def _find_inverted(evidence: Evidence) -> Iterator[Problem]:
+    """Label images in which background and foreground are exchanged: share and brightness are those of the other."""
+    telling = [glance for glance in evidence.glances if glance.contrast]
+    if len(evidence.classes) != 2 or len(telling) < _FEWEST:
+        return
+    shares = {glance.name: float(glance.counts[1] / glance.counts.sum()) for glance in telling}
+    share, contrast = median(shares.values()), median(glance.contrast for glance in telling)
+    for glance in telling:
+        is_other_share = abs(shares[glance.name] - (1 - share)) < abs(shares[glance.name] - share)
+        if is_other_share and -glance.contrast / contrast > _OPPOSITE:
+            yield Problem(
+                glance.label_file,
+                f"{glance.label_file} fits {glance.item.image} the other way round, judged by the others: background "
+                "and foreground seem to be exchanged; look at it and mend it",
+            )
 
 
 def _find_rare_classes(evidence: Evidence) -> Iterator[Problem]:
@@ -97,5 +134,5 @@ def _is_one_label_image(evidence: Evidence) -> bool:
     return are_same and len({glance.pixels for glance in glances}) > 1
 
 
-ERRORS: tuple[Rule, ...] = (_find_one_class, _find_one_label_image)
-WARNINGS: tuple[Rule, ...] = (_find_repeated_labels, _find_empty, _find_rare_classes)
+ERRORS: tuple[Rule, ...] = (_find_one_class, _find_other_palettes, _find_one_label_image)
+WARNINGS: tuple[Rule, ...] = (_find_inverted, _find_repeated_labels, _find_empty, _find_rare_classes)

@@ -136,6 +136,32 @@ def read_series(path: Path) -> Series:
 
 
 @quiet()
+def read_affine(path: Path) -> Array | None:
+    """The affine of a volume as NIfTI has it, where x goes to the right, y to the front and z to the head.
+
+    Args:
+        path: As for `read_series`.
+
+    Returns:
+        (4, 4), from (column, row, slice) to mm; None for a single plane, or where positions are not known.
+
+    Raises:
+        ImageError: As `open_dicom`.
+    """
+    series = read_series(path)
+    first, last = series.planes[0], series.planes[-1]
+    if series.step is None or first.pitch is None:
+        return None
+    affine = np.eye(4)
+    start, end, directions = (np.array(numbers) for numbers in (first.position, last.position, first.orientation))
+    affine[:3, :2] = directions.reshape(2, 3).T * first.pitch[::-1]
+    affine[:3, 2] = (end - start) / (len(series.planes) - 1)
+    affine[:3, 3] = start
+    # DICOM counts to the left and to the back.
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+
+
+@quiet()
 def read_header(path: Path) -> Any:
     """Read a DICOM file without its pixels, which stay where they are until somebody asks for them.
 

@@ -81,6 +81,8 @@ def damage_reported(path: Path) -> Iterator[None]:
         yield
     except ImageError:
         raise
+    except PermissionError as error:
+        raise ImageError(f"{path} cannot be read (Permission denied); change its permissions") from error
     except MemoryError as error:
         raise ImageError(f"{path} does not fit into memory; cut it into smaller images") from error
     except Exception as error:

@@ -56,6 +56,23 @@ def _decode_png(path: Path, mode: str, as_index: bool) -> Array:
     return pixels // np.uint8(255 // (2**depth - 1)) if stretched else pixels
 
 
+def read_png_palette(path: Path) -> dict[int, tuple[int, ...]]:
+    """The colors of a palette PNG by their numbers, as far as the image uses them.
+
+    Args:
+        path: A PNG.
+
+    Returns:
+        Red, green and blue; nothing for a PNG without a palette.
+    """
+    with PngImageFile(path) as picture:
+        if picture.mode != "P":
+            return {}
+        colors = np.reshape(picture.getpalette("RGB") or (), (-1, 3)).tolist()
+        used = np.unique(np.asarray(picture)).tolist()
+    return {number: tuple(colors[number]) for number in used if number < len(colors)}
+
+
 def write_png(path: Path, output: Output) -> None:
     """Write a gray image of 8 or 16 bits or RGB of 8.
 

@@ -14,7 +14,7 @@ from unetscope.data.formats.names import stem_of, suffix_of
 from unetscope.data.formats.nifti import open_nifti, write_nifti
 from unetscope.data.formats.numpy_array import open_numpy, write_numpy
 from unetscope.data.formats.picture import Output, Picture, damage_reported
-from unetscope.data.formats.png import open_png, write_png
+from unetscope.data.formats.png import open_png, read_png_palette, write_png
 from unetscope.data.formats.tiff import open_tiff, write_tiff
 from unetscope.errors import ImageError, OutputError
 
@@ -27,6 +27,7 @@ __all__ = [
     "is_series",
     "known_suffix",
     "open_picture",
+    "read_palette",
     "stem_of",
     "suffix_of",
     "write_output",
@@ -146,6 +147,25 @@ def open_picture(path: Path, ndim: int, as_index: bool = False) -> Picture:
     suffix = check_file(path)
     with damage_reported(path):
         return _FORMATS[suffix].open(path, ndim, as_index)
+
+
+def read_palette(path: Path) -> dict[int, tuple[int, ...]]:
+    """The colors of a label file that is a palette PNG, by their numbers.
+
+    Args:
+        path: A label file.
+
+    Returns:
+        Red, green and blue of the numbers in use; nothing for other files.
+
+    Raises:
+        ImageError: The file is missing, empty, damaged or of another format.
+    """
+    if suffix_of(path) != ".png":
+        return {}
+    check_file(path)
+    with damage_reported(path):
+        return read_png_palette(path)
 
 
 def write_output(path: Path, output: Output) -> None:

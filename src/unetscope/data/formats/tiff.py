@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def open_tiff(path: Path) -> Picture:
         # 1 and 2 are TIFF's two kinds of alpha; 0 is a sample without a meaning, which stays a channel.
         has_alpha = "S" in axes and any(sample in (1, 2) for sample in page.extrasamples)
         pitch, unit = read_pitch(file, page)
-    return Picture(axes, shape, has_alpha, lambda: _load_tiff(path, is_plain).reshape(shape), pitch, unit)
+        is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    load = partial(_load_tiff, path, is_plain, is_inverted)
+    return Picture(axes, shape, has_alpha, lambda: load().reshape(shape), pitch, unit)
 
 
 def write_tiff(path: Path, output: Output) -> None:
@@ -85,11 +88,14 @@ def _describe(output: Output, always_ome: bool) -> dict[str, Any]:
     }
 
 
-def _load_tiff(path: Path, is_plain: bool) -> Array:
-    """The pixels of the first series, mapped if the file holds them as plain numbers."""
+def _load_tiff(path: Path, is_plain: bool, is_inverted: bool) -> Array:
+    """The pixels of the first series, mapped if the file holds them as plain numbers; larger is brighter.
+
+    True and false stay: tifffile calls them inverted, and means that true is an object.
+    """
     with _complaints_raised():
         pixels: Array = tifffile.memmap(path, mode="r") if is_plain else tifffile.imread(path, series=0)
-    return pixels
+    return ~pixels if is_inverted and pixels.dtype.kind == "u" else pixels
 
 
 def _only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
