@@ -33,11 +33,18 @@ format: $(VENV)/ready-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/ready-dev     ## every benchmark on real data (an hour on 2 cores)
+bench: $(VENV)/ready-dev     ## every benchmark on real data (a day on 2 cores; each can be stopped and continued)
 	$(BIN)/python benchmarks/dsb2018.py --data $(DATA)/dsb2018
 	$(BIN)/python benchmarks/default.py --data $(DATA)/dsb2018
 	$(BIN)/python benchmarks/tiles.py runs/dsb2018/native-16-32-64-64-64-0 --data $(DATA)/dsb2018
 	$(BIN)/python benchmarks/interruptions.py --processes 2
+	$(BIN)/python benchmarks/hippocampus.py --data $(DATA)/hippocampus
+	$(BIN)/python benchmarks/isbi2012.py --data $(DATA)/isbi2012
+	$(BIN)/python benchmarks/few_images.py --data $(DATA)
+	$(BIN)/python benchmarks/objects.py --data $(DATA)/dsb2018
+	$(BIN)/python benchmarks/classes.py --data $(DATA)
+	$(BIN)/python benchmarks/geometry.py --data $(DATA)/dicom_seg_liver
+	$(BIN)/python benchmarks/broken.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -22,7 +22,7 @@ def demo(
     *,
     out: Path = Path("demo"),
     scene: Literal["cells", "nuclei", "aerial"] = "cells",
-    epochs: int = 40,
+    epochs: int = 24,
     json: bool = False,
 ) -> None:
     """Show it all on simulated images, in a few minutes: make, check, train, evaluate, segment, profile, report.
