@@ -37,7 +37,7 @@ BALANCED = (2.27, 0.64)  # 0.5 / share of membrane and of cell among the trainin
 
 PATCH = 228  # of the 388 pixels that the paper's tiles write, for the sake of time
 FAITHFUL = Recipe.preset("ronneberger2015", epochs=12, epoch_steps=250, patch=PATCH, class_weights=BALANCED)
-DEFAULT = Recipe(epochs=16, epoch_steps=25, patch=192)
+DEFAULT = Recipe(epochs=12, epoch_steps=25, patch=192)
 
 
 def main() -> None:
