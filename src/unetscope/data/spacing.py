@@ -14,9 +14,6 @@ from unetscope.errors import DataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-SAME_SPACING = 0.01
-"""Relative difference of two spacings below which they are taken for one."""
-
 _EXPONENTS = {"m": 0, "cm": -2, "mm": -3, "µm": -6, "nm": -9}  # powers of ten of a meter
 _SPELLINGS = {
     "µm": ("um", "\u03bcm", "\\u00b5m", "micron", "microns", "micrometer", "micrometre"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from math import log2
 from pathlib import Path
@@ -287,8 +287,9 @@ def profile(
     """
     report = on_step or (lambda *_: None)
     report(1, STEPS, "reading the labels")
-    seen = replace(see(checkpoint, dataset), grid=checkpoint.spacing)
-    samples = choose_samples(checkpoint, seen, settings.role)
+    seen = see(checkpoint, dataset)
+    learned = seen.at_spacing(checkpoint.spacing) if checkpoint.spacing else seen
+    samples = choose_samples(checkpoint, learned, settings.role)
     codes = _code(samples, settings)
     report(2, STEPS, f"the trained network on {len(samples.items)} images")
     trained = measure_distances(checkpoint, samples, settings.memory_bytes)

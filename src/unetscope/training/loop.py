@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,9 +108,8 @@ class _Run:
         self.normalization = choose_normalization(dataset, self.split, self.recipe)
         self.spacing = choose_spacing(dataset, self.split, self.recipe)
         self.smallest = find_smallest(dataset, self.split) if dataset.stored is not None else 0
-        self.patches = Patches(
-            replace(dataset, grid=self.spacing), self.split.train, self.spec, self.recipe, self.normalization
-        )
+        learned = dataset.at_spacing(self.spacing) if self.spacing else dataset
+        self.patches = Patches(learned, self.split.train, self.spec, self.recipe, self.normalization)
         check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
         self.dtype = choose_dtype(self.recipe.precision)
         torch.manual_seed(self.recipe.seed)
