@@ -28,7 +28,13 @@ from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
 
 MODALITY = "fluorescence"
-RECIPE = Recipe(epochs=24, epoch_steps=50, batch=8, patch=192, class_weights=(1.0, 1.0, 4.0))
+RECIPES = {
+    "short": Recipe(epochs=24, epoch_steps=50, batch=8, patch=192, class_weights=(1.0, 1.0, 4.0)),
+    "long": Recipe(
+        epochs=24, epoch_steps=100, batch=8, patch=160, class_weights=(1.0, 1.0, 4.0), border=5, scaling=1.5,
+        learning_rate=2e-3,
+    ),
+}  # fmt: skip
 PUBLISHED = {"U-Net, 2 classes": 0.6739, "U-Net, 3 classes": 0.8060, "Mask R-CNN": 0.8323, "StarDist": 0.8641}
 
 
@@ -37,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dsb2018"))
     parser.add_argument("--work", type=Path, default=Path("runs/objects"))
+    parser.add_argument("--recipe", choices=list(RECIPES), default="long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads to compute with; all cores if not given")
     parser.add_argument("--json", type=Path)
@@ -45,8 +52,8 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     dataset = choose(Dataset.open(arguments.data), arguments.data / "index.csv").as_objects()
     spec = UNetSpec.preset("default", image_channels=dataset.channels, classes=len(dataset.classes))
-    recipe = Recipe.from_json({**RECIPE.to_json(), "seed": arguments.seed})
-    out = arguments.work / f"{MODALITY}-{arguments.seed}"
+    recipe = Recipe.from_json({**RECIPES[arguments.recipe].to_json(), "seed": arguments.seed})
+    out = arguments.work / f"{MODALITY}-{arguments.recipe}-{arguments.seed}"
     print(f"{out}: {count_parameters(spec):,} parameters, {torch.get_num_threads()} threads", flush=True)
     checkpoint = train(dataset, out, spec, recipe, resume="drifting", on_epoch=print_epoch)
     scores = evaluate(checkpoint, dataset)
