@@ -31,7 +31,7 @@ MODALITY = "fluorescence"
 RECIPES = {
     "short": Recipe(epochs=24, epoch_steps=50, batch=8, patch=192, class_weights=(1.0, 1.0, 4.0)),
     "long": Recipe(
-        epochs=24, epoch_steps=100, batch=8, patch=160, class_weights=(1.0, 1.0, 4.0), border=5, scaling=1.5,
+        epochs=16, epoch_steps=100, batch=8, patch=160, class_weights=(1.0, 1.0, 4.0), border=5, scaling=1.5,
         learning_rate=2e-3,
     ),
 }  # fmt: skip
