@@ -28,13 +28,19 @@ from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
 
 MODALITY = "fluorescence"
+GROWING = {
+    "batch": 8,
+    "patch": 160,
+    "class_weights": (1.0, 1.0, 4.0),
+    "border": 5,
+    "scaling": 1.5,
+    "learning_rate": 2e-3,
+}
 RECIPES = {
     "short": Recipe(epochs=24, epoch_steps=50, batch=8, patch=192, class_weights=(1.0, 1.0, 4.0)),
-    "long": Recipe(
-        epochs=16, epoch_steps=100, batch=8, patch=160, class_weights=(1.0, 1.0, 4.0), border=5, scaling=1.5,
-        learning_rate=2e-3,
-    ),
-}  # fmt: skip
+    "long": Recipe(epochs=16, epoch_steps=100, **GROWING),
+    "longer": Recipe(epochs=10, epoch_steps=280, **GROWING),
+}
 PUBLISHED = {"U-Net, 2 classes": 0.6739, "U-Net, 3 classes": 0.8060, "Mask R-CNN": 0.8323, "StarDist": 0.8641}
 
 
@@ -43,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data/dsb2018"))
     parser.add_argument("--work", type=Path, default=Path("runs/objects"))
-    parser.add_argument("--recipe", choices=list(RECIPES), default="long")
+    parser.add_argument("--recipe", choices=list(RECIPES), default="longer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="threads to compute with; all cores if not given")
     parser.add_argument("--json", type=Path)
