@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import resource
 import struct
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,9 +79,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path, spec: UNetSpec, normalization: 
     loaded = Checkpoint.load(str(tmp_path / "new" / "run"))
     assert replace(loaded, weights={}) == replace(saved, weights={})
     assert set(loaded.weights) == set(saved.weights)
-    for name, tensor in saved.weights.items():
-        assert loaded.weights[name].dtype == tensor.dtype
-        assert torch.equal(loaded.weights[name], tensor), name
+    for name, array in saved.weights.items():
+        assert loaded.weights[name].dtype == array.dtype
+        assert np.array_equal(loaded.weights[name], array), name
     assert loaded.ndim == spec.ndim
     image = torch.randn(1, 1, *(16,) * spec.ndim)
     assert torch.equal(loaded.network()(image), saved.network()(image))
@@ -91,16 +94,17 @@ def test_bits_that_are_no_numbers_are_kept(tmp_path: Path):
     checkpoint = replace(checkpoint, weights={**checkpoint.weights, "encoder.0.conv1.after.norm.bias": bits})
     checkpoint.save(tmp_path)
     loaded = Checkpoint.load(tmp_path).weights["encoder.0.conv1.after.norm.bias"]
-    assert torch.equal(loaded.view(torch.int32), bits.view(torch.int32))
+    assert np.array_equal(loaded.view(np.int32), bits.view(torch.int32).numpy())
 
 
 def test_weights_that_are_views_are_saved(tmp_path: Path):
     checkpoint = make()
-    weights = {n: t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for n, t in checkpoint.weights.items()}
+    tensors = {name: torch.tensor(array) for name, array in checkpoint.weights.items()}
+    weights = {n: t.to(memory_format=torch.channels_last) if t.ndim == 4 else t for n, t in tensors.items()}
     weights = {name: torch.nn.Parameter(t) if t.is_floating_point() else t for name, t in weights.items()}
     replace(checkpoint, weights=weights).save(tmp_path)
     loaded = Checkpoint.load(tmp_path).weights
-    assert all(torch.equal(loaded[name], tensor) for name, tensor in checkpoint.weights.items())
+    assert all(np.array_equal(loaded[name], array) for name, array in checkpoint.weights.items())
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path):
@@ -109,6 +113,29 @@ def test_saving_twice_gives_the_same_bytes(tmp_path: Path):
     for name in (WEIGHTS, DESCRIPTION):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [DESCRIPTION, WEIGHTS]
+
+
+def test_crops_are_kept(tmp_path: Path):
+    crops = np.random.default_rng(0).normal(size=(3, 1, 8, 16)).astype(np.float32)
+    replace(make(), crops=crops).save(tmp_path)
+    assert np.array_equal(Checkpoint.load(tmp_path).crops, crops)
+    make().save(tmp_path)
+    assert Checkpoint.load(tmp_path).crops.size == 0
+
+
+def test_exchanged_crops_are_refused(tmp_path: Path):
+    replace(make(), crops=np.ones((1, 1, 4, 4), np.float32)).save(tmp_path)
+    (tmp_path / "crops.safetensors").write_bytes((tmp_path / WEIGHTS).read_bytes())
+    assert "crops.safetensors is not the file that checkpoint.json describes" in message_of(tmp_path)
+
+
+def test_a_checkpoint_is_read_without_torch(run: Path):
+    code = (
+        "import sys; sys.modules['torch'] = None; from unetscope.checkpoint import Checkpoint; "
+        f"print(Checkpoint.load({str(run)!r}).digest())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == make().digest()
 
 
 def test_saving_over_a_run_replaces_it(run: Path):
@@ -296,9 +323,9 @@ def test_the_untrained_control_is_the_same_network_with_other_weights(spec: UNet
     assert replace(control, weights={}) == replace(checkpoint, weights={})
     torch.manual_seed(3)
     fresh = UNet(spec).state_dict()
-    assert all(torch.equal(control.weights[name], tensor) for name, tensor in fresh.items())
+    assert all(np.array_equal(control.weights[name], tensor.numpy()) for name, tensor in fresh.items())
     for name in (name for name in fresh if name.endswith("conv.weight")):
-        assert torch.equal(control.weights[name], again.weights[name])
-        assert not torch.equal(control.weights[name], other.weights[name])
-        assert not torch.equal(control.weights[name], checkpoint.weights[name])
+        assert np.array_equal(control.weights[name], again.weights[name])
+        assert not np.array_equal(control.weights[name], other.weights[name])
+        assert not np.array_equal(control.weights[name], checkpoint.weights[name])
     assert control.network()(torch.zeros(1, 1, *(16,) * spec.ndim)).isfinite().all()

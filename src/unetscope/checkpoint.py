@@ -1,7 +1,8 @@
 """A trained network with everything needed to use it, judge it and repeat it; knows not how it was trained.
 
-On disk a checkpoint is a run folder: `model.safetensors` (weights) and `checkpoint.json` (all else, with the weights'
-digest). Nothing is pickled.
+On disk a checkpoint is a run folder: `model.safetensors` (weights), `crops.safetensors` (a few image crops on which
+engines are compared) and `checkpoint.json` (all else, with the digests of both). Nothing is pickled. Weights are NumPy
+arrays: torch is imported only where a network is built in it, for other engines never need it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,12 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from safetensors.numpy import load_file, save
 
 from unetscope import __version__
 from unetscope.data.normalization import Normalization
@@ -26,10 +26,13 @@ from unetscope.data.spacing import Spacing
 from unetscope.errors import CheckpointError, DataError, SpecError
 from unetscope.files import digest, write_bytes, write_json
 from unetscope.model.spec import UNetSpec
-from unetscope.model.unet import UNet, load_weights
+
+if TYPE_CHECKING:
+    from unetscope.model.unet import UNet
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
+CROPS = "crops.safetensors"
 DESCRIPTION = "checkpoint.json"
 
 
@@ -39,27 +42,34 @@ class Checkpoint:
 
     Attributes:
         spec: The network.
-        weights: One tensor for each of the network's, by its name.
+        weights: One array for each of the network's, by its name; tensors may be given, and become arrays.
         normalization: What was done to intensities before the network saw them.
         classes: Names of the classes, the background first.
         spacing: Distance between pixels that volumes are resampled to before the network sees them; None for none.
         objects: Whether the classes are those of `data.objects`, from which single objects are put together.
         smallest: Pixels that such an object has at least.
+        crops: (count, channels, [z,] y, x) normalized crops of annotated images, on which engines are compared; may
+            be none.
         recipe: How it was trained, plain values.
         split: Names of the images by role ("train", "validation", "profile", "test").
         provenance: Versions, seed, threads, data digest, scores: whatever a result must record.
     """
 
     spec: UNetSpec
-    weights: Mapping[str, Tensor] = field(repr=False)
+    weights: Mapping[str, NDArray[np.generic]] = field(repr=False)
     normalization: Normalization
     classes: tuple[str, ...]
     spacing: Spacing | None = None
     objects: bool = False
     smallest: int = 0
+    crops: NDArray[np.float32] = field(default_factory=lambda: _no_crops(), repr=False, compare=False)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Turn tensors into arrays, rows last."""
+        object.__setattr__(self, "weights", {name: _as_array(value) for name, value in self.weights.items()})
 
     @property
     def ndim(self) -> int:
@@ -67,11 +77,13 @@ class Checkpoint:
         return self.spec.ndim
 
     def network(self) -> UNet:
-        """The network with these weights, ready to predict.
+        """The network in torch with these weights, ready to predict.
 
         Raises:
             CheckpointError: The weights are not those of the described network.
         """
+        from unetscope.model.unet import UNet, load_weights
+
         try:
             return load_weights(UNet(self.spec), self.weights).eval()
         except RuntimeError as error:
@@ -84,11 +96,15 @@ class Checkpoint:
         """SHA-256 over names and values of all weights: what tells one training from another."""
         total = hashlib.sha256()
         for name in sorted(self.weights):
-            total.update(name.encode() + self.weights[name].detach().cpu().contiguous().numpy().tobytes())
+            total.update(name.encode() + self.weights[name].tobytes())
         return total.hexdigest()
 
     def untrained(self, seed: int = 0) -> Checkpoint:
         """The same network with fresh weights: the control of every claim about training."""
+        import torch
+
+        from unetscope.model.unet import UNet
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return replace(self, weights=UNet(self.spec).state_dict())
@@ -101,13 +117,16 @@ class Checkpoint:
         """
         folder = Path(folder)
         # In memory first: a full disk is then an error of the file system, not one of safetensors.
-        write_bytes(folder / WEIGHTS, save({name: tensor.contiguous() for name, tensor in self.weights.items()}))
+        write_bytes(folder / WEIGHTS, save(dict(self.weights)))
+        if self.crops.size:
+            write_bytes(folder / CROPS, save({"crops": np.asarray(self.crops, order="C")}))
         write_json(
             folder / DESCRIPTION,
             {
                 "format": FORMAT,
                 "spec": self.spec.to_json(),
                 "weights": {"file": WEIGHTS, "sha256": digest(folder / WEIGHTS)},
+                "crops": {"file": CROPS, "sha256": digest(folder / CROPS)} if self.crops.size else None,
                 "normalization": self.normalization.to_json(),
                 "classes": list(self.classes),
                 "spacing": self.spacing.to_json() if self.spacing else None,
@@ -131,12 +150,13 @@ class Checkpoint:
         try:
             return cls(
                 spec=UNetSpec.from_json(content["spec"]),
-                weights=_read_weights(folder / WEIGHTS, content["weights"]["sha256"]),
+                weights=_read_arrays(folder / WEIGHTS, content["weights"]["sha256"]),
                 normalization=Normalization.from_json(content["normalization"]),
                 classes=tuple(content["classes"]),
                 spacing=Spacing.from_json(content["spacing"]) if content.get("spacing") else None,
                 objects=bool(content.get("objects", False)),
                 smallest=int(content.get("smallest", 0)),
+                crops=_read_crops(folder, content.get("crops")),
                 recipe=content["recipe"],
                 split={role: tuple(names) for role, names in content["split"].items()},
                 provenance=content["provenance"],
@@ -149,6 +169,8 @@ class Checkpoint:
 
 def record_versions() -> dict[str, str]:
     """Versions of what determines a result."""
+    import torch
+
     return {
         "unetscope": __version__,
         "torch": str(torch.__version__),
@@ -188,7 +210,7 @@ def _writer(content: Any) -> str:
         return "of another version"
 
 
-def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
+def _read_arrays(path: Path, expected: str) -> dict[str, NDArray[np.generic]]:
     try:
         if digest(path) != expected:
             raise CheckpointError(
@@ -198,6 +220,20 @@ def _read_weights(path: Path, expected: str) -> dict[str, Tensor]:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read ({_first_line(error)}); restore it or train again") from error
+
+
+def _read_crops(folder: Path, entry: Mapping[str, str] | None) -> NDArray[np.float32]:
+    """The crops that a description names; runs may have none."""
+    return _no_crops() if entry is None else _read_arrays(folder / CROPS, entry["sha256"])["crops"].astype(np.float32)
+
+
+def _no_crops() -> NDArray[np.float32]:
+    return np.zeros((0, 0), np.float32)
+
+
+def _as_array(value: Any) -> NDArray[np.generic]:
+    """A tensor's values, or the array itself."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, order="C")
 
 
 def _first_line(error: Exception) -> str:

@@ -104,7 +104,7 @@ def test_without_skips_in_3d(padded: bool, up: str) -> None:
 def test_unpooling_where_the_image_is_flat(padded: bool) -> None:
     """Maxima that tie: their places must not depend on the tile either. Eighths are summed without rounding."""
     spec = UNetSpec.by_level((4, 6, 5), padded=padded, up="unpool", skips=(0,))
-    eighths = {name: (8 * tensor).round() / 8 for name, tensor in random_checkpoint(spec).weights.items()}
+    eighths = {name: (8 * array).round() / 8 for name, array in random_checkpoint(spec).weights.items()}
     checkpoint = Checkpoint(spec, eighths, Normalization.range(0, 1), ("a", "b"))
     image = np.random.default_rng(0).integers(0, 9, (1, 70, 90)) / 8
     image[:, 5:60, 20:70] = 0.25

@@ -304,7 +304,7 @@ def test_a_run_that_diverges_ends_with_advice_and_keeps_no_broken_weights(
     state = load_state(tmp_path)
     assert state is not None
     kept = {**state.tensors, **(Checkpoint.load(tmp_path).weights if state.facts["step"] else {})}
-    assert all(bool(torch.isfinite(tensor).all()) for tensor in kept.values())
+    assert all(bool(torch.isfinite(torch.as_tensor(values)).all()) for values in kept.values())
 
 
 # --- when it ends ------------------------------------------------------------------------------------------------

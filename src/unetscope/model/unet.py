@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from math import prod
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -255,7 +257,7 @@ def class_scores(scores: Tensor) -> Tensor:
     return scores if scores.shape[1] > 1 else torch.cat([torch.zeros_like(scores), scores], dim=1)
 
 
-def load_weights(network: UNet, weights: Mapping[str, Tensor]) -> UNet:
+def load_weights(network: UNet, weights: Mapping[str, NDArray[np.generic] | Tensor]) -> UNet:
     """`network` with the given weights, exactly one for each of its own."""
-    network.load_state_dict(dict(weights), strict=True)
+    network.load_state_dict({name: torch.as_tensor(array) for name, array in weights.items()}, strict=True)
     return network
