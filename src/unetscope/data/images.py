@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from unetscope.data.axes import check_plane, find_z, name_axes, without_single_axes
 from unetscope.data.formats.dicom_segmentation import read_segmentation_on
+from unetscope.data.formats.made_by import check_made_by, find_made_by
 from unetscope.data.formats.outlines import draw_outlines
 from unetscope.data.formats.picture import Output, Picture, damage_reported
 from unetscope.data.formats.registry import (
@@ -21,6 +22,7 @@ from unetscope.data.formats.registry import (
     check_file,
     is_segmentation,
     open_picture,
+    read_texts,
     suffix_of,
     write_output,
     written_suffix,
@@ -36,6 +38,7 @@ __all__ = [
     "open_stack",
     "read_image",
     "read_labels",
+    "read_made_by",
     "read_spacing",
     "saved_suffix",
     "write_image",
@@ -149,6 +152,28 @@ def read_spacing(path: Path, ndim: int = 2, axes: str | None = None) -> Spacing 
     return Spacing(steps, picture.unit) if len(steps) == ndim else None
 
 
+def read_made_by(path: Path) -> dict[str, str]:
+    """What made a file, as `write_labels` and `write_image` noted it.
+
+    Args:
+        path: A file that ends in one of `SUFFIXES`, or a folder that holds one DICOM series.
+
+    Returns:
+        Such as the software, the engine, its precision and the network; empty where the file does not say it.
+
+    Raises:
+        ImageError: The file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "labels.tif"
+        >>> write_labels(path, np.array([[0, 1]]), made_by={"software": "unetscope 0.1.0", "engine": "torch 2.11.0"})
+        >>> read_made_by(path)
+        {'software': 'unetscope 0.1.0', 'engine': 'torch 2.11.0'}
+    """
+    return find_made_by(read_texts(path))
+
+
 def label_ndim(path: Path) -> int:
     """Number of spatial axes of a label image, from its header: 3 for volumes and stacks of pages, otherwise 2.
 
@@ -189,7 +214,13 @@ def count_channels(path: Path, ndim: int = 2, axes: str | None = None) -> int:
     return math.prod(shape[i] for i in picture.channels)
 
 
-def write_labels(path: Path, labels: Array, like: Path | None = None, classes: Sequence[str] = ()) -> None:
+def write_labels(
+    path: Path,
+    labels: Array,
+    like: Path | None = None,
+    classes: Sequence[str] = (),
+    made_by: Mapping[str, str] = {},
+) -> None:
     """Write a label image in the smallest unsigned type that holds its values; the suffix names the format.
 
     Args:
@@ -198,9 +229,10 @@ def write_labels(path: Path, labels: Array, like: Path | None = None, classes: S
         like: The image that they belong to, whose geometry the file takes over: a NIfTI's affine, a GeoTIFF's
             georeference, the pixel size of a TIFF; DICOM refers to it.
         classes: Names of the labels from 0 on, which DICOM keeps.
+        made_by: What made them, such as {"software": "unetscope 0.1.0"}; every format but `.npy` keeps it.
 
     Raises:
-        OutputError: The format cannot hold these labels, or the file cannot be written.
+        OutputError: The format cannot hold these labels or their maker, or the file cannot be written.
         ImageError: `like` cannot be read.
 
     Example:
@@ -210,6 +242,7 @@ def write_labels(path: Path, labels: Array, like: Path | None = None, classes: S
         >>> read_labels(path)
         array([[  0, 300]], dtype=uint16)
     """
+    check_made_by(path, made_by)
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low < 0 or high > np.iinfo(np.uint32).max or labels.dtype.kind not in "bui" or labels.ndim not in (2, 3):
         raise OutputError(
@@ -217,27 +250,29 @@ def write_labels(path: Path, labels: Array, like: Path | None = None, classes: S
             "whole numbers from 0 to 4294967295 as (y, x) or (z, y, x) are needed"
         )
     smallest = labels.astype(np.min_scalar_type(high))
-    output = Output(smallest, "ZYX"[-labels.ndim :], classes=tuple(classes))
+    output = Output(smallest, "ZYX"[-labels.ndim :], classes=tuple(classes), made_by=made_by)
     write_output(path, output if like is None else _placed(output, like))
 
 
-def write_image(path: Path, image: Array) -> None:
+def write_image(path: Path, image: Array, made_by: Mapping[str, str] = {}) -> None:
     """Write an image; the suffix names the format.
 
     Args:
         path: A `.png` (1 channel of 8 or 16 bits, or 3 of 8), `.tif`, `.tiff` or `.npy` file.
         image: (y, x) or (channels, [z,] y, x), integers or floats.
+        made_by: As in `write_labels`.
 
     Raises:
-        OutputError: The format cannot hold this image, or the file cannot be written.
+        OutputError: The format cannot hold this image or its maker, or the file cannot be written.
     """
+    check_made_by(path, made_by)
     axes = {2: "YX", 3: "CYX", 4: "CZYX"}.get(image.ndim)
     if axes is None or image.dtype.kind not in "buif" or image.size == 0:
         raise OutputError(
             f"{path} would hold an array of shape {image.shape} and type {image.dtype}; "
             "numbers as (y, x) or (channels, [z,] y, x) are needed"
         )
-    write_output(path, Output(image, axes))
+    write_output(path, Output(image, axes, made_by=made_by))
 
 
 def saved_suffix(source: Path) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from unetscope.data.labelling import IGNORE
 from unetscope.errors import DataError
@@ -62,6 +61,8 @@ def classify_objects(instances: Array, width: float = BORDER_WIDTH) -> Array:
         >>> classify_objects(np.array([[1, 1, 1, 2, 2, 2, 2, 0, 0]]), width=2)
         array([[1, 2, 2, 2, 2, 1, 1, 0, 0]], dtype=uint8)
     """
+    from scipy import ndimage  # here, because it takes a third of a second to import
+
     numbers = _renumber(instances)
     nearest, second = nearest_two(numbers, width)
     gap = nearest + second
@@ -94,7 +95,8 @@ def find_objects(classes: Array, smallest: int = 0) -> Array:
         >>> find_objects(np.array([[1, 2, 2, 2, 2, 1, 1, 0, 2]]))
         array([[1, 1, 1, 2, 2, 2, 2, 0, 0]], dtype=uint32)
     """
-    from skimage.segmentation import watershed  # here, because it takes a second to import
+    from scipy import ndimage  # here, because these take a second to import
+    from skimage.segmentation import watershed
 
     _require_labels(classes)
     inside = classes == _INSIDE
@@ -184,6 +186,8 @@ def nearest_two(instances: Array, reach: float) -> tuple[Array, Array]:
         >>> second
         array([[ 3.,  2.,  2.,  3., inf]], dtype=float32)
     """
+    from scipy import ndimage
+
     numbers = _renumber(instances)
     nearest = np.full(numbers.shape, np.inf, np.float32)
     second = nearest.copy()
@@ -197,6 +201,8 @@ def nearest_two(instances: Array, reach: float) -> tuple[Array, Array]:
 
 def _boxes(numbers: Array, margin: int) -> Iterator[tuple[int, Box]]:
     """Every object with its bounding box, wider by `margin` on all sides."""
+    from scipy import ndimage
+
     for number, box in enumerate(ndimage.find_objects(numbers), start=1):
         yield number, tuple(slice(max(axis.start - margin, 0), axis.stop + margin) for axis in box)
 
@@ -211,6 +217,8 @@ def _carve(own: Array, gap: Array, width: float) -> Array:
 
 def _count_pieces(mask: Array) -> int:
     """Components connected by faces."""
+    from scipy import ndimage
+
     return int(ndimage.label(mask)[1])
 
 

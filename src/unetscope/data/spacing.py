@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from scipy import ndimage
 
 from unetscope.errors import DataError
 
@@ -175,6 +174,8 @@ def _resample(pixels: Array, shape: tuple[int, ...]) -> Array:
     """One channel on another grid."""
     if pixels.shape == shape:
         return pixels
+    from scipy import ndimage  # here, because it takes a third of a second to import
+
     ratios = [old / new for old, new in zip(pixels.shape, shape, strict=True)]
     # A deviation of half of what is skipped passes what the new grid can hold; 0 leaves growing axes alone.
     deviations = [max(0.0, (ratio - 1) / 2) for ratio in ratios]

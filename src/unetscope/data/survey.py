@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from unetscope.data.declaration import Declaration
 from unetscope.data.labelling import Labelling, name_classes, pack_colors, unpack_color
@@ -203,6 +202,8 @@ def is_single_pieces(raw: Array, ignore: int | None = None) -> bool:
         >>> is_single_pieces(np.array([[1, 0, 2], [0, 1, 0]])), is_single_pieces(np.array([[1, 0, 1]]))
         (True, False)
     """
+    from scipy import ndimage  # here, because it takes a third of a second to import
+
     touching = np.ones((3,) * raw.ndim)
     boxes = enumerate(ndimage.find_objects(raw.astype(np.int32)), start=1)
     return all(

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import imagecodecs
 import numpy as np
 
 from unetscope.data.formats.dicom_planes import Plane, frame_value, order_planes, read_plane
@@ -192,6 +191,22 @@ def read_header(path: Path) -> Any:
             ) from error
 
 
+@quiet()
+def read_dicom_texts(path: Path) -> tuple[str, ...]:
+    """The comment on a DICOM image or segmentation.
+
+    Args:
+        path: A DICOM file, or a folder, which has none.
+
+    Returns:
+        One text at most.
+
+    Raises:
+        ImageError: As `read_header`.
+    """
+    return () if path.is_dir() else (str(read_header(path).get("ImageComments", "")),)
+
+
 # --------------------------------------------------------------------------------------------------------- headers
 
 
@@ -314,6 +329,7 @@ def decode(path: Path, header: Any) -> Array:
 
 def _decode_lossless_jpeg(header: Any) -> Array:
     """The frames of a gray image in lossless JPEG, which knows no signs."""
+    import imagecodecs
     from pydicom.encaps import generate_frames
 
     if header.SamplesPerPixel != 1:

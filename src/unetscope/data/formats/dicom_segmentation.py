@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 from unetscope import __version__
 from unetscope.data.formats.dicom import Series, decode, quiet, read_header, read_series
 from unetscope.data.formats.dicom_planes import Plane, check_same_grid, frame_value, locate, read_plane
+from unetscope.data.formats.made_by import compose_note, name_software
 from unetscope.data.formats.picture import Array, Picture, damage_reported
 from unetscope.errors import ImageError, OutputError
 from unetscope.files import replacing
@@ -116,7 +117,9 @@ def read_segmentation_on(path: Path, source: Path) -> Array:
 
 
 @quiet()
-def write_segmentation(path: Path, labels: Array, source: Path, classes: Sequence[str] = ()) -> None:
+def write_segmentation(
+    path: Path, labels: Array, source: Path, classes: Sequence[str] = (), made_by: Mapping[str, str] = {}
+) -> None:
     """Write labels as a DICOM SEG that refers to its source: one binary segment for each class but the background.
 
     Every plane gets a frame for every segment, also an empty one, so that readers see the extent of the source.
@@ -126,6 +129,7 @@ def write_segmentation(path: Path, labels: Array, source: Path, classes: Sequenc
         labels: Indices of classes as `open_dicom` has the source: ([z,] y, x).
         source: The DICOM image, or the folder of its series.
         classes: Names, the background first; without them segments are called "label 1" and so on.
+        made_by: What made the labels.
 
     Raises:
         ImageError: The source cannot be read.
@@ -147,6 +151,9 @@ def write_segmentation(path: Path, labels: Array, source: Path, classes: Sequenc
             "rename the class"
         )
     segmentation = _build(path, labels, series, names)
+    if made_by:
+        segmentation.SoftwareVersions = name_software(made_by) or __version__
+        segmentation.ImageComments = compose_note(made_by)
     with replacing(path) as temporary:
         segmentation.save_as(temporary)
 

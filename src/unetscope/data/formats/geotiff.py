@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
+from unetscope.data.formats.made_by import compose_note, name_software
 from unetscope.data.formats.picture import Array, damage_reported
 from unetscope.errors import OutputError
 from unetscope.files import write_bytes
@@ -29,11 +30,13 @@ def has_georeference(path: Path) -> bool:
     Raises:
         ImageError: The file is damaged or no TIFF.
     """
+    import tifffile
+
     with damage_reported(path), tifffile.TiffFile(path) as file:
         return any(tag in file.pages.first.tags for tag in _TAGS)
 
 
-def write_geotiff_like(path: Path, labels: Array, source: Path) -> None:
+def write_geotiff_like(path: Path, labels: Array, source: Path, made_by: Mapping[str, str] = {}) -> None:
     """Write labels as a compressed GeoTIFF where their image lies: the same reference system and transformation.
 
     A transformation may be rotated; where the source has ground control points instead, they are kept. No value is
@@ -43,6 +46,7 @@ def write_geotiff_like(path: Path, labels: Array, source: Path) -> None:
         path: The file to write.
         labels: Integers from 0 to 4294967295, (y, x).
         source: The image, of the same size.
+        made_by: What made the labels.
 
     Raises:
         ImageError: The source cannot be read.
@@ -59,6 +63,7 @@ def write_geotiff_like(path: Path, labels: Array, source: Path) -> None:
         warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
         with damage_reported(source), rasterio.open(source) as image:
             place, size = _read_place(image), (image.height, image.width)
+        place["tags"] |= _name_maker(made_by)
         pixels = _smallest(path, labels, source, size)
         # In memory, because GDAL tells nobody when a disk is full as it closes a file.
         with MemoryFile() as memory:
@@ -76,6 +81,12 @@ def _read_place(image: Any) -> dict[str, Any]:
         "points": points,
         "tags": {key: value for key, value in image.tags().items() if key == "AREA_OR_POINT"},
     }
+
+
+def _name_maker(made_by: Mapping[str, str]) -> dict[str, str]:
+    """GDAL's names for TIFF's own tags for words, with what made the labels."""
+    tags = {"TIFFTAG_SOFTWARE": name_software(made_by), "TIFFTAG_IMAGEDESCRIPTION": compose_note(made_by)}
+    return {name: text for name, text in tags.items() if text}
 
 
 def _smallest(path: Path, labels: Array, source: Path, size: tuple[int, int]) -> Array:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
-from PIL.JpegImagePlugin import JpegImageFile
 
 from unetscope.data.formats.picture import Array, Picture
 from unetscope.errors import ImageError
@@ -33,6 +31,9 @@ def open_jpeg(path: Path, as_index: bool) -> Picture:
             f"{path} is a JPEG, whose lossy compression invents values at every edge, and labels are exact; export "
             "them from where they were drawn as PNG"
         )
+    from PIL import Image
+    from PIL.JpegImagePlugin import JpegImageFile
+
     with JpegImageFile(path) as picture:
         mode, (width, height) = picture.mode, picture.size
         if picture.getexif().get(_ORIENTATION) in _TURNED:
@@ -46,6 +47,9 @@ def open_jpeg(path: Path, as_index: bool) -> Picture:
 
 def _decode_jpeg(path: Path) -> Array:
     """The pixels, upright."""
+    from PIL import ImageOps
+    from PIL.JpegImagePlugin import JpegImageFile
+
     with JpegImageFile(path) as picture:
         picture.load()
         return np.asarray(ImageOps.exif_transpose(picture))

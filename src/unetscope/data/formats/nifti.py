@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unetscope.data.formats.made_by import compose_note, to_line
 from unetscope.data.formats.names import suffix_of
 from unetscope.data.formats.picture import Array, Output, Picture
 from unetscope.errors import ImageError, OutputError, UnetscopeError
@@ -21,6 +22,8 @@ _AXES = "CTZYX"  # the stored order is x, y, z, t, vector; reversed, the first i
 _SPATIAL_UNITS = {1: "m", 2: "mm", 3: "µm"}  # of a file that says nothing, every program takes millimeters
 _UNIT_CODES = {name: code for code, name in _SPATIAL_UNITS.items()}
 _LONGEST = 32_767  # of an axis in version 1
+_COMMENT = 6  # code of the extension that is plain text
+_LONGEST_LINE = 79  # bytes of the description, without the zero at its end
 _COMPRESSION = 6  # as gzip has it; 9 takes several times as long and saves little
 _GEOMETRY = (
     *("pixdim", "xyzt_units", "dim_info", "qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d"),
@@ -73,6 +76,21 @@ def _pitch_of(header: Any, axes: str) -> tuple[dict[str, float], str]:
     return pitch, _SPATIAL_UNITS.get(int(header["xyzt_units"]) & 7, "mm")
 
 
+def read_nifti_texts(path: Path) -> tuple[str, ...]:
+    """The comments of a NIfTI file.
+
+    Args:
+        path: A `.nii` or `.nii.gz` file.
+
+    Returns:
+        One text for each extension that is a comment.
+    """
+    with _stream(path) as stream:
+        extensions = _read_header(path, stream).extensions
+    comments = (each.get_content() for each in extensions if each.get_code() == _COMMENT)
+    return tuple(comment.decode("utf-8", "replace") for comment in comments)
+
+
 def write_nifti(path: Path, output: Output) -> None:
     """Write labels in the place of their source: its affine in both forms with their codes, its units and steps.
 
@@ -92,6 +110,7 @@ def write_nifti(path: Path, output: Output) -> None:
     elif output.picture is not None and output.picture.unit in _UNIT_CODES:
         header["pixdim"][1:4] = [output.picture.pitch.get(axis, 1.0) for axis in "XYZ"]
         header["xyzt_units"] = _UNIT_CODES[output.picture.unit]
+    _name_maker(nibabel, header, output)
     header.set_data_dtype(pixels.dtype)
     image = (nibabel.Nifti2Image if is_long else nibabel.Nifti1Image)(pixels.T, None, header)
     with replacing(path) as temporary, temporary.open("wb") as file:
@@ -101,6 +120,14 @@ def write_nifti(path: Path, output: Output) -> None:
         # Without name and time of day, equal labels are equal files.
         with gzip.GzipFile("", "wb", _COMPRESSION, file, mtime=0) as packed:
             image.to_stream(packed)
+
+
+def _name_maker(nibabel: Any, header: Any, output: Output) -> None:
+    """Say what made the labels: as far as it fits in the description, and all of it in a comment."""
+    if output.made_by:
+        header["descrip"] = to_line(", ".join(output.made_by.values()), _LONGEST_LINE).encode()
+        comment = compose_note(output.made_by).encode()
+        header.extensions.append(nibabel.nifti1.Nifti1Extension(_COMMENT, comment))
 
 
 def _place(path: Path, header: Any, pixels: Array, source: Path) -> Array:

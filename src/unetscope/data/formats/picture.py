@@ -65,6 +65,7 @@ class Output:
         source: The file whose geometry the new file takes over, if any.
         picture: What its header says.
         classes: Names of the labels from 0 on, where the format keeps them.
+        made_by: What made them, such as a program and its version, where the format has room for it.
     """
 
     pixels: Array
@@ -72,6 +73,7 @@ class Output:
     source: Path | None = None
     picture: Picture | None = None
     classes: tuple[str, ...] = ()
+    made_by: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @contextmanager

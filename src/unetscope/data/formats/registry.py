@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unetscope.data.formats.dicom import looks_like_dicom, open_dicom, read_header
+from unetscope.data.formats.dicom import looks_like_dicom, open_dicom, read_dicom_texts, read_header
 from unetscope.data.formats.dicom_segmentation import open_segmentation, write_segmentation
 from unetscope.data.formats.geotiff import has_georeference, write_geotiff_like
 from unetscope.data.formats.jpeg import open_jpeg
 from unetscope.data.formats.names import stem_of, suffix_of
-from unetscope.data.formats.nifti import open_nifti, write_nifti
+from unetscope.data.formats.nifti import open_nifti, read_nifti_texts, write_nifti
 from unetscope.data.formats.numpy_array import open_numpy, write_numpy
 from unetscope.data.formats.picture import Output, Picture, damage_reported
-from unetscope.data.formats.png import open_png, read_png_palette, write_png
-from unetscope.data.formats.tiff import open_tiff, write_tiff
+from unetscope.data.formats.png import open_png, read_png_palette, read_png_texts, write_png
+from unetscope.data.formats.tiff import open_tiff, read_tiff_texts, write_tiff
 from unetscope.errors import ImageError, OutputError
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "known_suffix",
     "open_picture",
     "read_palette",
+    "read_texts",
     "stem_of",
     "suffix_of",
     "write_output",
@@ -42,11 +43,13 @@ class _Format:
     Attributes:
         open: Gets the path, the number of spatial axes and whether the numbers of a palette are wanted.
         write: Writes pixels.
+        texts: Reads what a file says in words, where the format has room for it.
         result: The suffix of label images that belong to such a file, if it is another.
     """
 
     open: Callable[[Path, int, bool], Picture]
     write: Callable[[Path, Output], None] | None
+    texts: Callable[[Path], Sequence[str]] = lambda path: ()
     result: str = ""
 
 
@@ -59,7 +62,7 @@ def _write_dicom(path: Path, output: Output) -> None:
     """Write a segmentation object that refers to its source."""
     if output.source is None:
         raise OutputError(f"{path} would be a DICOM segmentation without an image to refer to; write .nii.gz or .tif")
-    write_segmentation(path, output.pixels, output.source, output.classes)
+    write_segmentation(path, output.pixels, output.source, output.classes, output.made_by)
 
 
 def _write_tiff(path: Path, output: Output) -> None:
@@ -67,16 +70,16 @@ def _write_tiff(path: Path, output: Output) -> None:
     if output.source is None or suffix_of(output.source) not in _TIFF_SUFFIXES:
         return write_tiff(path, output)
     if has_georeference(output.source):
-        return write_geotiff_like(path, output.pixels, output.source)
+        return write_geotiff_like(path, output.pixels, output.source, output.made_by)
     return write_tiff(path, output)
 
 
-_PNG = _Format(lambda path, ndim, as_index: open_png(path, as_index), write_png)
+_PNG = _Format(lambda path, ndim, as_index: open_png(path, as_index), write_png, read_png_texts)
 _JPEG = _Format(lambda path, ndim, as_index: open_jpeg(path, as_index), None, result=".png")
-_TIFF = _Format(lambda path, ndim, as_index: open_tiff(path), _write_tiff)
+_TIFF = _Format(lambda path, ndim, as_index: open_tiff(path), _write_tiff, read_tiff_texts)
 _NUMPY = _Format(lambda path, ndim, as_index: open_numpy(path, ndim), write_numpy)
-_NIFTI = _Format(lambda path, ndim, as_index: open_nifti(path), write_nifti)
-_DICOM = _Format(_open_dicom, _write_dicom)
+_NIFTI = _Format(lambda path, ndim, as_index: open_nifti(path), write_nifti, read_nifti_texts)
+_DICOM = _Format(_open_dicom, _write_dicom, read_dicom_texts)
 
 _TIFF_SUFFIXES = (".tif", ".tiff", ".ome.tif", ".ome.tiff")
 _FORMATS: Mapping[str, _Format] = {
@@ -166,6 +169,23 @@ def read_palette(path: Path) -> dict[int, tuple[int, ...]]:
     check_file(path)
     with damage_reported(path):
         return read_png_palette(path)
+
+
+def read_texts(path: Path) -> tuple[str, ...]:
+    """What a file says in words beside its pixels.
+
+    Args:
+        path: A file that ends in one of `SUFFIXES`, or a folder that holds one DICOM series.
+
+    Returns:
+        Comments and descriptions; nothing where the format has no room for them.
+
+    Raises:
+        ImageError: The file is missing, empty, damaged or of another format.
+    """
+    suffix = check_file(path)
+    with damage_reported(path):
+        return tuple(_FORMATS[suffix].texts(path))
 
 
 def write_output(path: Path, output: Output) -> None:

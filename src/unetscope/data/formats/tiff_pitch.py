@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-import tifffile
-
 from unetscope.data.spacing import Spacing, name_unit
+
+if TYPE_CHECKING:
+    import tifffile
 
 Pitch = tuple[Mapping[str, float], str]
 
