@@ -10,7 +10,7 @@ DEMO   ?= demo
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[fast]"
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready

@@ -22,7 +22,7 @@ from unetscope.data import normalization
 from unetscope.data.images import read_image, read_labels, write_image
 from unetscope.data.scenes import write_dataset
 
-COMMANDS = ("demo", "check", "train", "evaluate", "segment", "profile", "report")
+COMMANDS = ("demo", "check", "train", "evaluate", "segment", "export", "profile", "report")
 HEAVY = ("torch", "scipy", "skimage", "matplotlib")
 SMALL = ("--widths", "4,8", "--epochs", "1", "--epoch-steps", "8", "--precision", "float32")
 

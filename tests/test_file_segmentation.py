@@ -13,7 +13,7 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.data.images import read_image, read_labels, write_image
 from unetscope.data.normalization import Normalization
 from unetscope.errors import DataError, ImageError, OutputError
-from unetscope.file_segmentation import Wanted, find_images, open_job, run_job
+from unetscope.file_segmentation import Job, OnTile, Wanted, find_images, open_job, run_job, run_jobs
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 from unetscope.segmentation import Segmenter, Tiling
@@ -146,3 +146,34 @@ def test_the_label_images_of_a_dataset_are_never_overwritten(tmp_path: Path) -> 
     images = write_images(tmp_path / "data" / "images", "a.png")
     with pytest.raises(OutputError, match=r"labels holds the label images of .*images; choose another"):
         find_images(images, tmp_path / "data" / "labels")
+
+
+def test_many_files_give_what_each_gives_alone(tmp_path: Path) -> None:
+    sources = write_images(tmp_path, "a.png", "b.tif", "c.npy")
+    segmenter = make_segmenter()
+    begun, told = [], []
+
+    def begin(job: Job) -> OnTile:
+        begun.append(job.source)
+        return lambda done, total: told.append((job.source, done, total))
+
+    done = list(run_jobs(segmenter, sources, tmp_path / "out", on_job=begin))
+    assert [each.image for each in done] == begun == sources
+    for source, each in zip(sources, done, strict=True):
+        alone = run_job(segmenter, open_job(segmenter, source), tmp_path / "alone")
+        assert each.labels.read_bytes() == alone.labels.read_bytes()
+        assert [(now, total) for name, now, total in told if name == source] == [
+            (count + 1, each.tiles) for count in range(each.tiles)
+        ]
+        assert each.made_by == segmenter.made_by
+
+
+def test_a_broken_file_ends_the_work_after_those_before_it(tmp_path: Path) -> None:
+    good = write_images(tmp_path, "a.png", "b.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    done: list[Path] = []
+    with pytest.raises(ImageError, match=r"broken\.png"):
+        sources = [*good, tmp_path / "broken.png", *good]
+        done.extend(each.image for each in run_jobs(make_segmenter(), sources, tmp_path / "out"))
+    assert done == good
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png"]

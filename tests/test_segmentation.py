@@ -13,10 +13,13 @@ import torch
 from unetscope import segmentation
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.normalization import Normalization
+from unetscope.engines import torch_engine
+from unetscope.engines.engine import label_dtype
+from unetscope.engines.torch_engine import cast_network, choose_dtype
 from unetscope.errors import DataError, ImageError, SpecError
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
-from unetscope.segmentation import Segmenter, Tiling, cast_network, choose_dtype, segment
+from unetscope.segmentation import Segmenter, Tiling, segment
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
@@ -90,8 +93,8 @@ def test_a_plan_covers_the_image_with_each_pixel_once(tiling: Tiling, shape: tup
 def test_what_a_plan_says_is_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     segmenter = make_segmenter(Tiling(tile=16))
     calls, told = [], []
-    original = segmenter._score
-    monkeypatch.setattr(segmenter, "_score", lambda block: calls.append(block.shape) or original(block))
+    original = segmenter.engine.labels
+    monkeypatch.setattr(segmenter.engine, "labels", lambda block: calls.append(block[0].shape) or original(block))
     segmenter.fill(random_image(1, 40, 50), "scan", on_tile=lambda: told.append(1))
     plan = segmenter.plan((40, 50))
     assert calls == [(1, *(part.stop - part.start for part in tile.read)) for tile in plan.tiles]
@@ -110,16 +113,26 @@ def test_larger_tiles_take_more_memory_and_the_limit_is_kept(monkeypatch: pytest
     assert peaks == sorted(peaks)
     assert peaks[-1] > 10 * peaks[0]
     for limit in (2**18, 2**20, 2**22):
-        monkeypatch.setattr(segmentation, "TILE_BYTES", limit)
+        monkeypatch.setattr(segmentation, "LEAST_BYTES", 0)
+        monkeypatch.setattr(segmentation, "MOST_BYTES", limit)
         plan = make_segmenter().plan((512, 512))
-        assert plan.peak_bytes <= limit + 512 * 512
+        assert limit / 4 <= plan.peak_bytes <= limit + 512 * 512
     assert make_segmenter().plan((10**4, 10**4)).peak_bytes <= 2**22 + 10**8
+
+
+@pytest.mark.parametrize(("available", "most"), [(2**40, 2**31), (2**30, 2**28), (0, 2**27)])
+def test_a_tile_takes_a_part_of_the_memory_that_is_left(
+    available: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmentation, "available_memory", lambda: available)
+    peak = make_segmenter().plan((10**5, 10**5)).peak_bytes - 10**10
+    assert most / 2 <= peak <= most
 
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_the_precision_is_the_one_asked_for(name: Any) -> None:
     segmenter = make_segmenter(Tiling(precision=name), norm="batch")
-    types = {key: tensor.dtype for key, tensor in segmenter.network.state_dict().items()}
+    types = {key: tensor.dtype for key, tensor in segmenter.engine.network.state_dict().items()}
     assert types["encoder.0.conv1.conv.weight"] == PRECISIONS[name]
     assert types["encoder.0.conv1.after.norm.weight"] == max(
         PRECISIONS[name], torch.float32, key=lambda dtype: torch.finfo(dtype).bits
@@ -130,7 +143,7 @@ def test_the_precision_is_the_one_asked_for(name: Any) -> None:
 
 @pytest.mark.parametrize("computes", [True, False])
 def test_precision_follows_the_processor_unless_said(computes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation, "computes_bfloat16", lambda: computes)
+    monkeypatch.setattr(torch_engine, "computes_bfloat16", lambda: computes)
     assert choose_dtype("auto") == (torch.bfloat16 if computes else torch.float32)
     for name, dtype in PRECISIONS.items():
         assert choose_dtype(name) == dtype  # type: ignore[arg-type]
@@ -165,14 +178,14 @@ def test_probabilities_are_torchs() -> None:
     segmenter.fill(image, "scan", probabilities=probabilities)
     normalized = torch.from_numpy((image - image.mean()) / image.std())[None]
     with torch.inference_mode():
-        expected = class_scores(cast_network(segmenter.network, torch.float64)(normalized)).softmax(1)[0].numpy()
+        expected = class_scores(cast_network(segmenter.engine.network, torch.float64)(normalized)).softmax(1)[0].numpy()
     np.testing.assert_allclose(probabilities, expected, atol=1e-6)
 
 
 def test_labels_take_the_smallest_type() -> None:
     assert make_segmenter().labels(random_image(1, 8, 8)).dtype == np.uint8
-    assert segmentation._label_dtype(UNetSpec.by_level((2,), classes=256)) == np.uint8
-    assert segmentation._label_dtype(UNetSpec.by_level((2,), classes=257)) == np.uint16
+    assert label_dtype(UNetSpec.by_level((2,), classes=256)) == np.uint8
+    assert label_dtype(UNetSpec.by_level((2,), classes=257)) == np.uint16
 
 
 def test_a_gray_image_needs_no_channel_axis() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetscope.tiles import Tile, cover, mirror, plan_tiles, read_mirrored
+from unetscope.tiles import Tile, choose_size, mirror, plan_tiles, read_mirrored
 
 
 @st.composite
@@ -152,13 +154,58 @@ def test_a_mapped_image_is_read_from_disk(tmp_path: Path):
 # --------------------------------------------------------------------------------------------------------------- sizes
 
 
-@given(st.integers(1, 5000), st.integers(1, 3000), st.integers(1, 64))
-def test_equal_tiles_cover_an_axis(length, most, stride):
-    size = cover(length, most, stride)
-    allowed = max(stride, most // stride * stride)
-    count = -(-length // size)
-    assert size % stride == 0
-    assert stride <= size <= allowed
-    assert count * size >= length
-    assert count == -(-length // allowed), "no more tiles than the largest size needs"
-    assert size == stride or count * (size - stride) < length, "no larger than that number of tiles needs"
+@st.composite
+def cuttings(draw):
+    """An image, strides, what tiles read of it (no further than its border), and pixels that one may read."""
+    ndim = draw(st.integers(1, 3))
+    shape = tuple(draw(st.integers(1, 60)) for _ in range(ndim))
+    strides = [draw(st.sampled_from([1, 4, 8])) for _ in range(ndim)]
+    margins = [draw(st.integers(0, 10)) for _ in range(ndim)]
+
+    def reads_of(length, margin):
+        return lambda start, stop: (max(0, start - margin), min(length, stop + margin))
+
+    return shape, strides, [reads_of(*axis) for axis in zip(shape, margins, strict=True)], draw(st.integers(1, 10**5))
+
+
+def equal_sizes(length: int, stride: int) -> set[int]:
+    """The sizes that cut an axis into equal tiles of whole strides."""
+    strides = -(-length // stride)
+    return {-(-strides // count) * stride for count in range(1, strides + 1)}
+
+
+def reading(size, shape, reads) -> tuple[int, int]:
+    """Pixels that the largest of the tiles reads, and that all read, counted one by one."""
+    axes = []
+    for length, step, read in zip(shape, size, reads, strict=True):
+        intervals = [read(start, min(start + step, length)) for start in range(0, length, step)]
+        axes.append([stop - start for start, stop in intervals])
+    return prod(max(axis) for axis in axes), prod(sum(axis) for axis in axes)
+
+
+@settings(deadline=None)
+@given(cuttings())
+def test_the_chosen_size_reads_the_least_of_those_that_fit(cutting):
+    shape, strides, reads, most = cutting
+    size = choose_size(shape, strides, reads, lambda read: prod(read) <= most)
+    every = [reading(each, shape, reads) for each in product(*map(equal_sizes, shape, strides))]
+    largest, total = reading(size, shape, reads)
+    assert all(part % stride == 0 for part, stride in zip(size, strides, strict=True))
+    fitting = [read for read in every if read[0] <= most]
+    if fitting:
+        assert largest <= most
+        assert total == min(read[1] for read in fitting)
+    else:
+        assert largest == min(read[0] for read in every)
+
+
+def test_memory_is_asked_for_few_sizes():
+    """What a tile takes is costly to find out."""
+    asked = []
+    choose_size(
+        (10**5, 10**5),
+        (16, 16),
+        [lambda a, b: (a - 96, b + 96)] * 2,
+        lambda read: asked.append(read) or prod(read) < 10**6,
+    )
+    assert len(asked) < 20

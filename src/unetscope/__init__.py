@@ -1,10 +1,10 @@
 """unetscope: train a U-Net on a few annotated images and see how information flows through it.
 
-Five nouns and the verbs that turn one into another:
+Six nouns and the verbs that turn one into another:
 
     >>> sorted(__all__)
-    ['Checkpoint', 'Dataset', 'Profile', 'Recipe', 'Scores', 'Tiling', 'UNet', 'UNetSpec', 'evaluate', 'profile',
-     'segment', 'train']
+    ['Bundle', 'Checkpoint', 'Dataset', 'Profile', 'Recipe', 'Scores', 'Tiling', 'UNet', 'UNetSpec', 'evaluate',
+     'export', 'profile', 'segment', 'train']
 
 Names are imported when they are first used, so that the command line answers before torch is loaded.
 """
@@ -19,7 +19,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from unetscope.checkpoint import Checkpoint
     from unetscope.data.dataset import Dataset
+    from unetscope.engines.bundle import Bundle
     from unetscope.evaluation import evaluate
+    from unetscope.exports import export
     from unetscope.information.profile import Profile, profile
     from unetscope.model.spec import UNetSpec
     from unetscope.model.unet import UNet
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from unetscope.training.recipe import Recipe
 
 _HOMES = {
+    "Bundle": "engines.bundle",
     "Checkpoint": "checkpoint",
     "Dataset": "data.dataset",
     "Profile": "information.profile",
@@ -38,12 +41,14 @@ _HOMES = {
     "UNet": "model.unet",
     "UNetSpec": "model.spec",
     "evaluate": "evaluation",
+    "export": "exports",
     "profile": "information.profile",
     "segment": "segmentation",
     "train": "training.loop",
 }
 
 __all__ = [
+    "Bundle",
     "Checkpoint",
     "Dataset",
     "Profile",
@@ -53,6 +58,7 @@ __all__ = [
     "UNet",
     "UNetSpec",
     "evaluate",
+    "export",
     "profile",
     "segment",
     "train",

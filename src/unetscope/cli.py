@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from unetscope import __version__, console
+from unetscope.commands.exporting import export
 from unetscope.commands.images import check, demo, fetch
 from unetscope.commands.information import profile, report
 from unetscope.commands.networks import evaluate, segment, train
@@ -42,8 +43,9 @@ app.command(check, sort_key=3)
 app.command(train, sort_key=4, usage="Usage: unetscope train DATASET --out PATH [OPTIONS]")
 app.command(evaluate, sort_key=5)
 app.command(segment, sort_key=6, usage="Usage: unetscope segment RUN IMAGE... --out PATH [OPTIONS]")
-app.command(profile, sort_key=7, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
-app.command(report, sort_key=8)
+app.command(export, sort_key=7, usage="Usage: unetscope export RUN --out PATH [OPTIONS]")
+app.command(profile, sort_key=8, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
+app.command(report, sort_key=9)
 
 
 def main(words: Sequence[str] | None = None) -> int:

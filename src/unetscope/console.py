@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from unetscope.data.inspection import Inspection
     from unetscope.data.spacing import Spacing
+    from unetscope.engines.engine import Engine
     from unetscope.fetching.catalog import PublicSet
     from unetscope.file_segmentation import Job, Segmented
     from unetscope.scores.overlap import Scores
@@ -276,6 +277,30 @@ def show_evidence(scores: Scores) -> None:
     from unetscope.scores.power import describe_evidence, is_too_small
 
     (warn if is_too_small(len(scores.images)) else say)(describe_evidence(scores))
+
+
+def show_engine(engine: Engine) -> None:
+    """What computes."""
+    made = engine.describe()
+    say(f"computed by {made['engine']} {made['version']} in {made['precision']}")
+
+
+class JobsBar:
+    """The progress of segmenting files, each an equal piece of the work.
+
+    Args:
+        bar: The bar of all.
+        count: How many files there are.
+    """
+
+    def __init__(self, bar: Bar, count: int) -> None:
+        self._bar, self._count, self._begun = bar, count, 0
+
+    def begin(self, job: Job) -> Callable[[int, int], None]:
+        """Say what the next file takes; returns what is to be told of its tiles."""
+        show_job(job)
+        self._begun += 1
+        return self._bar.part(self._begun - 1, self._count, job.source.name)
 
 
 def show_segmented(result: Segmented) -> None:

@@ -6,7 +6,8 @@
     |-- RecipeError         a training setting out of range
     |-- DataError           a dataset that cannot be used as it is
     |   `-- ImageError      a file that cannot be read as an image
-    |-- CheckpointError     a run folder that cannot be read or continued
+    |-- CheckpointError     a run folder that cannot be read or continued, or a bundle that cannot be read
+    |-- ExportError         a network that cannot be exported, or whose export computes something else
     `-- OutputError         a result that cannot be written
 
 A message is one sentence: what came, what was needed, what to do. The command line prints it and exits with 2.
@@ -40,7 +41,11 @@ class ImageError(DataError):
 
 
 class CheckpointError(UnetscopeError):
-    """A run folder that cannot be read or continued."""
+    """A run folder that cannot be read or continued, or a bundle that cannot be read."""
+
+
+class ExportError(UnetscopeError):
+    """A network that cannot be exported, or whose export computes something else."""
 
 
 class OutputError(UnetscopeError, OSError):

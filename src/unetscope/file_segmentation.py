@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from unetscope.ahead import work_ahead
 from unetscope.data.formats.registry import is_series, stem_of, suffix_of
 from unetscope.data.images import (
     SUFFIXES,
@@ -33,6 +35,7 @@ PROBABILITY_BYTES = 4  # each, in float32
 FIRST_CHANNEL = "_0000"  # how nnU-Net ends the name of a file that holds the first channel alone
 
 Array = np.ndarray[Any, np.dtype[Any]]
+OnTile = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,8 @@ class Segmented:
         shares: Share of every class.
         objects: How many there are, where they were looked for.
         tiles: Tiles that it took.
-        seconds: Time that it took.
+        seconds: Time that it took, reading not counted.
+        made_by: Software, engine, precision and network, as the label image says too.
     """
 
     image: Path
@@ -101,6 +105,7 @@ class Segmented:
     objects: int | None
     tiles: int
     seconds: float
+    made_by: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -207,7 +212,58 @@ def _channel_files(source: Path, channels: int) -> list[Path]:
     return files if all(file.exists() for file in files) else [source]
 
 
-def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, int], None] | None = None) -> Segmented:
+@dataclass(frozen=True)
+class Filled:
+    """A segmented image before it is written.
+
+    Attributes:
+        job: The opened file.
+        labels: (pages, [z,] y, x) class indices.
+        probabilities: (classes, pages, [z,] y, x), where they were wanted.
+        seconds: Time that computing took.
+    """
+
+    job: Job
+    labels: Array
+    probabilities: Array | None
+    seconds: float
+
+
+def run_jobs(
+    segmenter: Segmenter,
+    sources: Iterable[Path],
+    out: Path,
+    wanted: Wanted = Wanted(),
+    on_job: Callable[[Job], OnTile] | None = None,
+) -> Iterator[Segmented]:
+    """Segment image files one by one; the next is read and the last one written while one is computed.
+
+    Args:
+        segmenter: The network.
+        sources: Image files or DICOM series.
+        out: Folder for the results, see `run_job`.
+        wanted: How they are read and what is written.
+        on_job: Called with every opened file before it is computed; what it returns is called with tiles done and
+            tiles in all.
+
+    Yields:
+        What was written where, for one file after the other.
+
+    Raises:
+        DataError: An image cannot be read or is not for this network; earlier ones are written.
+        OutputError: A result cannot be written.
+    """
+    opened = work_ahead(partial(open_job, segmenter, source, wanted) for source in sources)
+
+    def fill() -> Iterator[Callable[[], Segmented]]:
+        for job in opened:
+            on_tile = on_job(job) if on_job else None
+            yield partial(_write, segmenter, _fill(segmenter, job, on_tile), out)
+
+    yield from work_ahead(fill())
+
+
+def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: OnTile | None = None) -> Segmented:
     """Segment one image file.
 
     Args:
@@ -223,38 +279,51 @@ def run_job(segmenter: Segmenter, job: Job, out: Path, on_tile: Callable[[int, i
         DataError: The image holds a value that is not finite.
         OutputError: The result cannot be written.
     """
+    return _write(segmenter, _fill(segmenter, job, on_tile), out)
+
+
+def _fill(segmenter: Segmenter, job: Job, on_tile: OnTile | None) -> Filled:
+    """Compute the labels of all pages."""
     started, done = time.perf_counter(), itertools.count(1)
     report = (lambda: on_tile(next(done), job.tiles)) if on_tile else None
-    classes, filled = len(segmenter.classes), None
+    filled = None
     if job.wanted.probabilities:
-        filled = np.empty((classes, len(job.pages), *job.pages.shape[2:]), np.float32)
+        filled = np.empty((len(segmenter.classes), len(job.pages), *job.pages.shape[2:]), np.float32)
     labels = np.stack(
         [
             segmenter.fill(page, str(job.source), job.spacing, None if filled is None else filled[:, index], report)
             for index, page in enumerate(job.pages)
         ]
     )
+    return Filled(job, labels, filled, time.perf_counter() - started)
+
+
+def _write(segmenter: Segmenter, filled: Filled, out: Path) -> Segmented:
+    """Write what was computed, and what follows from it."""
+    started, job, labels, classes = time.perf_counter(), filled.job, filled.labels, segmenter.classes
     numbers = _number_objects(segmenter, labels) if segmenter.finds_objects or job.wanted.table else None
-    stem = stem_of(job.source)
+    stem, made_by = stem_of(job.source), segmenter.made_by
     target, beside, table = out / f"{stem}{saved_suffix(job.source)}", out / f"{stem}{PROBABILITIES}.tif", None
     if segmenter.finds_objects and numbers is not None:
-        write_labels(target, _as_read(numbers), like=job.source, classes=_name_objects(numbers))
+        write_labels(target, _as_read(numbers), job.source, _name_objects(numbers), made_by)
     else:
-        write_labels(target, _as_read(labels), like=job.source, classes=segmenter.classes)
-    if filled is not None:
-        write_image(beside, filled[:, 0] if len(job.pages) == 1 else filled)
+        write_labels(target, _as_read(labels), job.source, classes, made_by)
+    if filled.probabilities is not None:
+        chances = filled.probabilities
+        write_image(beside, chances[:, 0] if len(job.pages) == 1 else chances, made_by)
     if numbers is not None:
         table = out / f"{stem}.csv"
         _write_table(table, segmenter, job, labels, numbers)
     return Segmented(
         image=job.source,
         labels=target,
-        probabilities=None if filled is None else beside,
+        probabilities=None if filled.probabilities is None else beside,
         table=table,
         shares=_shares(labels, segmenter.classes),
         objects=None if numbers is None else int(numbers.max(initial=0)),
         tiles=job.tiles,
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(filled.seconds + time.perf_counter() - started, 3),
+        made_by=made_by,
     )
 
 

@@ -103,12 +103,14 @@ class Tiles:
         whole: One tile over the whole image.
         precision: Type to compute in; "auto" is bfloat16 where the processor computes in it.
         average: Average over flips and rotations; costs 8 times as much in 2D, 16 times in 3D.
+        engine: What computes: torch, openvino, or "auto": the fastest that labels as float32 torch does.
     """
 
     tile: int | None = None
     whole: bool = False
     precision: Precision = "auto"
     average: bool = False
+    engine: Literal["auto", "torch", "openvino"] = "auto"
 
     def tiling(self) -> Tiling:
         """The same for the package.
@@ -118,7 +120,7 @@ class Tiles:
         """
         from unetscope.segmentation import Tiling
 
-        return Tiling(self.tile, self.whole, self.precision, self.average)
+        return Tiling(self.tile, self.whole, self.precision, self.average, self.engine)
 
 
 class Settings(Recipe):

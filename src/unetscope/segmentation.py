@@ -1,40 +1,43 @@
-"""Segmentation of images of any size by tiles that leave no seam; knows networks and arrays, neither files nor labels.
+"""Segmentation of images of any size by tiles that leave no seam; knows engines and arrays, neither files nor labels.
 
 The scores of a tile equal those that one tile over the whole image would give (see `model.geometry.read_box`), so the
-tile size is a matter of memory and speed alone. The exception is instance norm, which looks at the whole tile.
+tile size is a matter of memory and speed alone. The exception is instance norm, which looks at the whole tile. The next
+tile is read and normalized while the present one is computed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial, reduce
 from itertools import product
 from math import prod
-from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from unetscope import __version__
+from unetscope.ahead import work_ahead
 from unetscope.checkpoint import Checkpoint
+from unetscope.data.normalization import Affine
 from unetscope.data.objects import find_objects, number_objects
 from unetscope.data.reading import is_spaced
 from unetscope.data.spacing import Spacing, resample_image, resample_labels, resampled_shape
+from unetscope.engines.bundle import Bundle
+from unetscope.engines.choice import Wanted, choose_engine
+from unetscope.engines.engine import Precision, label_dtype
 from unetscope.errors import DataError, SpecError
-from unetscope.model.cost import count_cost
+from unetscope.machine import available_memory
 from unetscope.model.geometry import margin, read_box
 from unetscope.model.spec import UNetSpec
-from unetscope.model.unet import UNet, class_scores
-from unetscope.tiles import Box, Tile, cover, plan_tiles, read_mirrored
+from unetscope.tiles import Box, Reads, Tile, choose_size, plan_tiles, read_mirrored
 
-Precision = Literal["auto", "bfloat16", "float32", "float64"]
 Scores = NDArray[np.floating]
+Source = Checkpoint | Bundle
 
-TILE_BYTES = 2**29
-LARGEST_TILE = {2: 2048, 3: 256}
-WORKSPACE = {torch.bfloat16: 2, torch.float32: 3, torch.float64: 3}  # memory used per byte of outputs alive, measured
+MOST_BYTES = 2**31  # of a tile: beyond, the margins that larger tiles save are few
+LEAST_BYTES = 2**27
+SHARE = 4  # of the memory that is left, a tile takes one such part
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Tiling:
         tile: Pixels per axis that a tile writes, rounded up to the network's stride; chosen by memory if None.
         whole: One tile over the whole image: the exact mode for instance norm.
         precision: "bfloat16", "float32" or "float64"; "auto" takes bfloat16 where the processor computes in it.
+        engine: "torch" or "openvino"; "auto" takes the fastest that labels as float32 torch does (`engines.choice`).
         average: Average the probabilities over all flips, and rotations of the last two axes; costs 8 times as much in
             2D and 16 times in 3D.
     """
@@ -53,6 +57,7 @@ class Tiling:
     whole: bool = False
     precision: Precision = "auto"
     average: bool = False
+    engine: Wanted = "auto"
 
     def __post_init__(self) -> None:
         """Refuse a tile that holds nothing."""
@@ -83,28 +88,36 @@ class Segmenter:
     """A trained network ready to segment images.
 
     Args:
-        checkpoint: The trained network.
+        source: The trained network, or its export.
         tiling: How to segment.
+
+    Raises:
+        SpecError: The engine or the precision that was asked for cannot be had.
 
     Example:
         >>> from unetscope.data.normalization import Normalization
+        >>> from unetscope.model.unet import UNet
         >>> spec = UNetSpec.by_level((4, 8))
         >>> blank = Checkpoint(spec, UNet(spec).state_dict(), Normalization.range(0, 255), ("background", "cell"))
         >>> Segmenter(blank).labels(np.zeros((1, 5, 7), np.uint8)).shape
         (5, 7)
     """
 
-    def __init__(self, checkpoint: Checkpoint, tiling: Tiling = Tiling()) -> None:
-        self.spec = checkpoint.spec
-        self.normalization = checkpoint.normalization
-        self.classes = checkpoint.classes
-        self.spacing = checkpoint.spacing
-        self.finds_objects, self.smallest = checkpoint.objects, checkpoint.smallest
-        self.tiling = tiling
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = choose_dtype(tiling.precision)
-        self.network = cast_network(checkpoint.network().to(self.device), self.dtype)
+    def __init__(self, source: Source, tiling: Tiling = Tiling()) -> None:
+        self.source, self.tiling = source, tiling
+        self.spec = source.spec
+        self.normalization = source.normalization
+        self.classes = source.classes
+        self.spacing = source.spacing
+        self.finds_objects, self.smallest = source.objects, source.smallest
+        self.engine = choose_engine(source, tiling.engine, tiling.precision)
         self.views = tuple(_views(self.spec)) if tiling.average else (((), 0),)
+        self._plans: dict[tuple[int, ...], Plan] = {}
+
+    @cached_property
+    def made_by(self) -> dict[str, str]:
+        """What a label image records of how it was made: plain words."""
+        return {"software": f"unetscope {__version__}", **self.engine.describe(), "network": self.source.digest()}
 
     def grid(self, shape: tuple[int, ...], spacing: Spacing | None) -> tuple[int, ...]:
         """The shape that an image is brought to before the network sees it.
@@ -121,7 +134,7 @@ class Segmenter:
         return resampled_shape(shape, spacing.in_unit(self.spacing.unit).steps, self.spacing.steps)
 
     def plan(self, shape: tuple[int, ...]) -> Plan:
-        """The tiles for an image and the memory they take.
+        """The tiles for an image and the memory they take; the same for every image of one shape.
 
         Args:
             shape: ([z,] y, x), pixels, as the network sees it.
@@ -129,11 +142,16 @@ class Segmenter:
         Returns:
             The plan; its peak memory is an estimate.
         """
-        size = self._tile_size(shape)
-        reads = [partial(read_box, self.spec, axis, length=n) for axis, n in enumerate(shape)]
+        if shape not in self._plans:
+            self._plans[shape] = self._plan(shape)
+        return self._plans[shape]
+
+    def _plan(self, shape: tuple[int, ...]) -> Plan:
+        reads: list[Reads] = [partial(read_box, self.spec, axis, length=n) for axis, n in enumerate(shape)]
+        size = self._tile_size(shape, reads)
         tiles = tuple(plan_tiles(shape, size, reads, margin(self.spec)))
         largest = max((_read_shape(tile) for tile in tiles), key=prod)
-        peak = self._tile_bytes(largest) + prod(shape) * _label_dtype(self.spec).itemsize
+        peak = self._tile_bytes(largest) + prod(shape) * label_dtype(self.spec).itemsize
         seamless = self.spec.norm != "instance" or len(tiles) == 1
         return Plan(size, tiles, peak, len(self.views), seamless)
 
@@ -152,10 +170,7 @@ class Segmenter:
             DataError: Channels or axes are not the network's.
             ImageError: A value is not finite.
         """
-        check_image(self.spec, image, name)
-        affine = self.normalization.affine(image, name)
-        for tile in self.plan(image.shape[1:]).tiles:
-            block = affine.apply(read_mirrored(image, tile.read))
+        for tile, block in self._blocks(image, name):
             yield tile.write, self._score(block)[(slice(None), *tile.keep)]
 
     def labels(
@@ -221,54 +236,50 @@ class Segmenter:
         on_tile: Callable[[], None] | None,
     ) -> NDArray[np.unsignedinteger]:
         """The labels of an image on the network's grid."""
-        result = np.zeros(image.shape[1:], _label_dtype(self.spec))
-        for box, scores in self.scores(image, name):
-            result[box] = scores.argmax(axis=0)
+        result = np.zeros(image.shape[1:], label_dtype(self.spec))
+        for tile, block in self._blocks(image, name):
+            if probabilities is None and not self.tiling.average:
+                result[tile.write] = self.engine.labels(block[None])[0][tile.keep]
+            else:
+                scores = self._score(block)[(slice(None), *tile.keep)]
+                result[tile.write] = scores.argmax(axis=0)
+                if probabilities is not None:
+                    probabilities[(slice(None), *tile.write)] = scores if self.tiling.average else _softmax(scores)
             if on_tile:
                 on_tile()
-            if probabilities is not None:
-                probabilities[(slice(None), *box)] = scores if self.tiling.average else _softmax(scores)
         return result
 
-    @torch.inference_mode()
+    def _blocks(self, image: NDArray[np.generic], name: str) -> Iterator[tuple[Tile, NDArray[np.float32]]]:
+        """The tiles of an image with what the network reads for each; the next is made while one is used."""
+        check_image(self.spec, image, name)
+        affine = self.normalization.affine(image, name)
+        tiles = self.plan(image.shape[1:]).tiles
+        return work_ahead(partial(_read, image, tile, affine) for tile in tiles)
+
     def _score(self, block: NDArray[np.float32]) -> Scores:
         """Scores of one tile, or its probabilities averaged over the views."""
-        batch = torch.from_numpy(block)[None].to(self.device)
         if not self.tiling.average:
-            return self._run(batch)[0].cpu().numpy()
-        total = sum(_undo(self._run(_turn(batch, view)).softmax(1), view) for view in self.views)
-        assert isinstance(total, Tensor)
-        return (total / len(self.views))[0].cpu().numpy()
+            return np.asarray(self.engine.scores(block[None])[0])
+        turned = (self.engine.scores(np.ascontiguousarray(_turn(block, view))[None])[0] for view in self.views)
+        chances = (_undo(_softmax(scores), view) for scores, view in zip(turned, self.views, strict=True))
+        return np.asarray(reduce(np.add, chances) / np.float32(len(self.views)))
 
-    def _run(self, batch: Tensor) -> Tensor:
-        scores = class_scores(self.network(batch.to(self.dtype, memory_format=memory_layout(self.spec))))
-        return scores if self.dtype == torch.float64 else scores.float()
-
-    def _tile_size(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def _tile_size(self, shape: tuple[int, ...], reads: list[Reads]) -> tuple[int, ...]:
         strides = self.spec.total_stride
         if self.tiling.whole:
             return tuple(-(-n // stride) * stride for n, stride in zip(shape, strides, strict=True))
         if self.tiling.tile is not None:
             return tuple(-(-self.tiling.tile // stride) * stride for stride in strides)
-        most = LARGEST_TILE[self.spec.ndim]
-        while True:
-            size = tuple(cover(n, most, stride) for n, stride in zip(shape, strides, strict=True))
-            first = tuple(
-                read_box(self.spec, axis, 0, step, n) for axis, (step, n) in enumerate(zip(size, shape, strict=True))
-            )
-            if most <= max(strides) or self._tile_bytes(tuple(b - a for a, b in first)) <= TILE_BYTES:
-                return size
-            most //= 2
+        most = max(LEAST_BYTES, min(MOST_BYTES, available_memory() // SHARE))
+        return choose_size(shape, strides, reads, lambda read: self._tile_bytes(read) <= most)
 
     def _tile_bytes(self, shape: tuple[int, ...]) -> int:
-        """Memory that one tile of this input shape takes."""
-        itemsize = torch.finfo(self.dtype).bits // 8
-        outputs = count_cost(self.spec, shape).peak_activations * itemsize * WORKSPACE[self.dtype]
-        return outputs + prod(shape) * 4 * (self.spec.image_channels + max(2, self.spec.classes))
+        """Memory that one tile of this input shape takes, with the one that is read meanwhile."""
+        return self.engine.memory(shape) + 2 * prod(shape) * self.spec.image_channels * np.dtype(np.float32).itemsize
 
 
 def segment(
-    checkpoint: Checkpoint,
+    source: Source,
     image: NDArray[np.generic],
     tiling: Tiling = Tiling(),
     spacing: Spacing | None = None,
@@ -276,7 +287,7 @@ def segment(
     """Segment one image.
 
     Args:
-        checkpoint: The trained network.
+        source: The trained network, or its export.
         image: (channels, [z,] y, x), or without channels if the network reads one; any size from one pixel up.
         tiling: How to segment.
         spacing: Distance between its pixels; a network that was trained at another spacing needs it.
@@ -290,11 +301,11 @@ def segment(
     Source:
         Ronneberger, Fischer, Brox 2015, figure 2 (overlap-tile strategy).
     """
-    if image.ndim == checkpoint.ndim and checkpoint.spec.image_channels == 1:
+    if image.ndim == source.ndim and source.spec.image_channels == 1:
         image = image[None]
-    segmenter = Segmenter(checkpoint, tiling)
+    segmenter = Segmenter(source, tiling)
     labels = segmenter.labels(image, spacing=spacing)
-    return segmenter.objects(labels) if checkpoint.objects else labels
+    return segmenter.objects(labels) if source.objects else labels
 
 
 def check_image(spec: UNetSpec, image: NDArray[np.generic], name: str) -> None:
@@ -315,35 +326,8 @@ def check_image(spec: UNetSpec, image: NDArray[np.generic], name: str) -> None:
         raise DataError(f"{name} is empty, of shape {image.shape}; at least one pixel is needed")
 
 
-def choose_dtype(precision: Precision) -> torch.dtype:
-    """The type to compute in: for "auto" bfloat16 where the hardware computes in it, otherwise float32."""
-    if precision != "auto":
-        return {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}[precision]
-    return torch.bfloat16 if computes_bfloat16() else torch.float32
-
-
-def computes_bfloat16() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def cast_network(network: UNet, dtype: torch.dtype) -> UNet:
-    """The network in `dtype` with channels last; norms stay in float32 below it, their statistics would suffer."""
-    for module in network.modules():
-        if isinstance(module, nn.modules.conv._ConvNd) or dtype == torch.float64:
-            module.to(dtype)
-    return network.to(memory_format=memory_layout(network.spec))  # type: ignore[call-overload, no-any-return]
-
-
-def memory_layout(spec: UNetSpec) -> torch.memory_format:
-    """Channels last: what convolutions are fastest in."""
-    return torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
-
-
-def _label_dtype(spec: UNetSpec) -> np.dtype[np.unsignedinteger]:
-    return np.dtype(np.uint8 if spec.classes <= 256 else np.uint16)
+def _read(image: NDArray[np.generic], tile: Tile, affine: Affine) -> tuple[Tile, NDArray[np.float32]]:
+    return tile, affine.apply(read_mirrored(image, tile.read))
 
 
 def _read_shape(tile: Tile) -> tuple[int, ...]:
@@ -360,17 +344,17 @@ View = tuple[tuple[int, ...], int]
 
 def _views(spec: UNetSpec) -> Iterator[View]:
     """Flips of the axes and quarter turns of the last two, each orientation once; turns only on a square grid."""
-    axes = range(2, 2 + spec.ndim)
+    axes = range(1, 1 + spec.ndim)
     turns = (0, 1) if spec.total_stride[-1] == spec.total_stride[-2] else (0,)
     for flags, turn in product(product((False, True), repeat=spec.ndim), turns):
         yield tuple(axis for axis, flag in zip(axes, flags, strict=True) if flag), turn
 
 
-def _turn(batch: Tensor, view: View) -> Tensor:
+def _turn(block: NDArray[np.float32], view: View) -> NDArray[np.float32]:
     flips, turn = view
-    return torch.rot90(batch.flip(flips), turn, (-2, -1))
+    return np.rot90(np.flip(block, flips), turn, (-2, -1))
 
 
-def _undo(batch: Tensor, view: View) -> Tensor:
+def _undo(block: Scores, view: View) -> Scores:
     flips, turn = view
-    return torch.rot90(batch, -turn, (-2, -1)).flip(flips)
+    return np.flip(np.rot90(block, -turn, (-2, -1)), flips)

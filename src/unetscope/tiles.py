@@ -5,8 +5,10 @@ Knows neither networks nor files: what a network must read for what it writes co
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 
 Box = tuple[slice, ...]
 Reads = Callable[[int, int], tuple[int, int]]
+
+FEW = 32  # numbers of tiles along an axis that are all tried; larger ones double
 
 
 class Tile(NamedTuple):
@@ -101,20 +105,68 @@ def mirror(start: int, stop: int, length: int) -> NDArray[np.intp]:
     return np.minimum(inside, period - inside) if length > 1 else inside
 
 
-def cover(length: int, most: int, stride: int) -> int:
-    """The tile size along one axis that covers `length` with equal tiles of at most about `most` pixels.
+def choose_size(
+    shape: Sequence[int], strides: Sequence[int], reads: Sequence[Reads], fits: Callable[[tuple[int, ...]], bool]
+) -> tuple[int, ...]:
+    """The tile size that reads the fewest pixels in all, and so costs the least time, among those that fit.
+
+    A tile reads more than it writes, so fewer and larger tiles cost less; those that are cut from one side of the image
+    to the other need no margin there.
 
     Args:
-        length: Pixels to cover.
-        most: The largest tile wanted, pixels.
-        stride: The network's stride; the result is a multiple of it.
+        shape: The image, pixels per axis.
+        strides: The network's stride per axis; sizes are multiples of it.
+        reads: Per axis, the interval of input positions to feed for an interval of output pixels.
+        fits: Whether a tile that reads this shape may be taken; what fits one shape fits all with fewer pixels.
 
     Returns:
-        Pixels per tile, at least one stride.
+        Pixels per axis that a tile writes; the smallest there is where none fits.
 
     Example:
-        >>> cover(1000, 600, 16)
-        512
+        >>> choose_size((64, 64), (16, 16), [lambda a, b: (a - 8, b + 8)] * 2, lambda shape: prod(shape) <= 4000)
+        (32, 64)
     """
-    count = -(-length // max(stride, most // stride * stride))
+    axes = [list(_cuts(*axis)) for axis in zip(shape, strides, reads, strict=True)]
+    choices = sorted(product(*axes), key=_largest_read)
+    fitting = bisect_left(choices, True, key=lambda cuts: not fits(tuple(cut.longest for cut in cuts)))
+    return tuple(cut.size for cut in min(choices[: max(1, fitting)], key=_cost))
+
+
+class _Cut(NamedTuple):
+    """One way to cut an axis: pixels that a tile writes, that the longest of them reads, and that all read."""
+
+    size: int
+    longest: int
+    total: int
+
+
+def _cuts(length: int, stride: int, reads: Reads) -> Iterator[_Cut]:
+    """The ways to cut an axis into equal tiles, the fewest first."""
+    count, last = 1, 0
+    while last != stride:
+        size = _split(length, count, stride)
+        if size != last:
+            yield _cut(length, size, reads)
+        count, last = count + 1 if count < FEW else 2 * count, size
+
+
+def _cut(length: int, size: int, reads: Reads) -> _Cut:
+    count = -(-length // size)
+    starts = (0, size, (count - 1) * size)[:count]  # at the first border, inside, at the last border
+    taken = [b - a for a, b in (reads(start, min(start + size, length)) for start in starts)]
+    inner = taken[1] * max(0, count - 2) if count > 2 else 0
+    return _Cut(size, max(taken), inner + taken[0] + (taken[-1] if count > 1 else 0))
+
+
+def _cost(cuts: tuple[_Cut, ...]) -> tuple[int, ...]:
+    """Pixels read in all; of equals the one with the longest rows, which lie together in a file."""
+    return prod(cut.total for cut in cuts), *(-cut.size for cut in reversed(cuts))
+
+
+def _largest_read(cuts: tuple[_Cut, ...]) -> int:
+    return prod(cut.longest for cut in cuts)
+
+
+def _split(length: int, count: int, stride: int) -> int:
+    """Pixels of each of `count` equal tiles, a multiple of the stride."""
     return -(-length // (count * stride)) * stride

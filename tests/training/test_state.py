@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from unetscope.engines.torch_engine import memory_layout
 from unetscope.errors import CheckpointError, OutputError
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
-from unetscope.segmentation import memory_layout
 from unetscope.training import state as module
 from unetscope.training.state import FACTS, LAST, STATE, State, gather, load_state, save_state, scatter
 

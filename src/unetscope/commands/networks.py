@@ -186,7 +186,7 @@ def segment(
     A network of 2D images takes stacks page by page. Volumes are brought to the network's spacing, their labels back.
 
     Args:
-        run: Run folder that `train` wrote.
+        run: Run folder that `train` wrote, or what `export` made of it.
         *images: Image files, or folders of them.
         out: Folder for the label images.
         probabilities: Write the class probabilities beside the labels, as STEM-probabilities.tif.
@@ -195,19 +195,19 @@ def segment(
         json: Print the result as JSON on standard output.
         tiles: How images are cut and computed.
     """
-    from unetscope.checkpoint import Checkpoint
-    from unetscope.file_segmentation import Wanted, find_images, open_job, run_job
+    from unetscope.engines.bundle import load_source
+    from unetscope.file_segmentation import Wanted, find_images, run_jobs
     from unetscope.segmentation import Segmenter
 
-    tiling, wanted = tiles.tiling(), Wanted(axes, probabilities, table)
-    segmenter, results = Segmenter(Checkpoint.load(run), tiling), []
+    with console.show_progress("comparing engines"):  # the first time for this network on this machine
+        segmenter = Segmenter(load_source(run), tiles.tiling())
+    results = []
     sources = find_images(images, out, probabilities, segmenter.spec.image_channels)
     check_writable(out / sources[0].name)
+    console.show_engine(segmenter.engine)
     with console.show_progress("segmenting", len(sources)) as bar:
-        for index, source in enumerate(sources):
-            job = open_job(segmenter, source, wanted)
-            console.show_job(job)
-            result = run_job(segmenter, job, out, bar.part(index, len(sources), source.name))
+        shown = console.JobsBar(bar, len(sources))
+        for result in run_jobs(segmenter, sources, out, Wanted(axes, probabilities, table), shown.begin):
             console.show_segmented(result)
             results.append(result.to_json())
     if json:

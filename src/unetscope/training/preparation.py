@@ -6,15 +6,20 @@ Knows datasets and recipes, neither networks' weights nor steps.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unetscope.data.blocks import are_few
 from unetscope.data.dataset import Dataset, Split
 from unetscope.data.normalization import Normalization, choose, measure, pool, span, window
 from unetscope.data.spacing import Spacing, median_spacing
 from unetscope.errors import DataError
-from unetscope.model.geometry import context
+from unetscope.model.geometry import context, fitting_shape, margin
 from unetscope.model.spec import UNetSpec
+from unetscope.tiles import read_mirrored
 from unetscope.training.recipe import Recipe
+
+CROP_SIDE = {2: 256, 3: 64}
+CROPS = {2: 4, 3: 2}
 
 
 def cut_few(dataset: Dataset, spec: UNetSpec) -> Dataset:
@@ -79,6 +84,37 @@ def find_smallest(dataset: Dataset, split: Split) -> int:
     numbered = (dataset.read_instances(dataset.item(name)) for name in split.train)
     sizes = np.concatenate([np.unique(numbers[numbers > 0], return_counts=True)[1] for numbers in numbered])
     return int(np.percentile(sizes, 1) / 2) if sizes.size else 0
+
+
+def cut_crops(dataset: Dataset, split: Split, spec: UNetSpec, normalization: Normalization) -> NDArray[np.float32]:
+    """Cut a few crops around foreground, on which engines are compared when the network is used.
+
+    Args:
+        dataset: Annotated images, as the network learns them.
+        split: Validation images come first, then those that train.
+        spec: The network; a crop has a shape that it accepts.
+        normalization: What the network shall see.
+
+    Returns:
+        (count, channels, [z,] y, x), normalized; crops look beyond the border of small images by mirroring.
+    """
+    lost, side = margin(spec), CROP_SIDE[spec.ndim]
+    shape = fitting_shape(spec, tuple(side + 2 * m for m in lost))
+    crops = []
+    for name in (*split.validation, *split.train)[: CROPS[spec.ndim]]:
+        item = dataset.item(name)
+        image, labels = dataset.read(item)
+        corner = (at - size // 2 for at, size in zip(_middle_foreground(labels), shape, strict=True))
+        box = tuple(slice(start, start + size) for start, size in zip(corner, shape, strict=True))
+        crops.append(normalization.affine(image, str(item.image)).apply(read_mirrored(image, box)))
+    return np.stack(crops)
+
+
+def _middle_foreground(labels: NDArray[np.generic]) -> tuple[int, ...]:
+    """The middle one of the foreground pixels in their order, or the image's middle where there is none."""
+    foreground = np.flatnonzero(np.greater(labels, 0))
+    middle = foreground[len(foreground) // 2] if foreground.size else labels.size // 2
+    return tuple(int(at) for at in np.unravel_index(middle, labels.shape))
 
 
 def choose_normalization(dataset: Dataset, split: Split, recipe: Recipe) -> Normalization:
