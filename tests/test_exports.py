@@ -19,7 +19,9 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.data.normalization import Normalization
 from unetscope.data.spacing import Spacing
 from unetscope.engines.bundle import DESCRIPTION, FILES, Bundle
+from unetscope.engines.choice import Trial, choose_engine
 from unetscope.engines.runtimes import load_onnxruntime, load_openvino
+from unetscope.engines.torch_engine import computes_bfloat16
 from unetscope.engines.verification import AGREEMENT, TOLERANCE, Verification
 from unetscope.errors import ExportError, OutputError
 from unetscope.exports import export
@@ -161,6 +163,23 @@ def test_a_bundle_says_what_its_checkpoint_says(tmp_path: Path):
     assert bundle.provenance["weights"] == checkpoint.digest()
     assert bundle.provenance["versions"]["onnx"] == onnx.__version__.partition("-")[0]
     assert bundle.provenance["versions"]["onnxruntime"] == onnxruntime.__version__
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_bfloat16_is_used_only_where_it_was_tried(
+    accepted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial("openvino", "bfloat16", 1.0, 1.0, 1.0, accepted, "" if accepted else "too far off")
+    monkeypatch.setattr(exports, "compare_engines", lambda checkpoint, precision: (trial,))
+    bundle = export(make(SPECS["padded"]), tmp_path / "out")
+    assert bundle.bears_bfloat16 == Bundle.load(tmp_path / "out").bears_bfloat16 == accepted
+    if accepted and not computes_bfloat16():
+        pytest.skip("this processor does not compute in bfloat16")
+    assert choose_engine(bundle).precision == ("bfloat16" if accepted else "float32")
+
+
+def test_without_crops_bfloat16_is_not_tried(tmp_path: Path) -> None:
+    assert not export(make(SPECS["padded"]), tmp_path / "out", ["onnx"]).bears_bfloat16
 
 
 def test_every_file_is_recorded_by_its_content(tmp_path: Path):

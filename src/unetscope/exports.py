@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from unetscope import __version__
 from unetscope.checkpoint import Checkpoint
 from unetscope.engines.bundle import DESCRIPTION, FILES, FORMAT, Bundle, Format
+from unetscope.engines.choice import compare_engines
 from unetscope.engines.graph import LABELS, SCORES, build_graph, reads_whole_image
 from unetscope.engines.runtimes import load_openvino
 from unetscope.engines.verification import Verification, first_line, verify, version_of
@@ -84,6 +85,7 @@ def _describe(
         "classes": list(checkpoint.classes),
         "normalizes": normalizes,
         "returns_labels": graph.graph.output[0].name == LABELS,
+        "bears_bfloat16": any(trial.accepted for trial in compare_engines(checkpoint, "bfloat16")),
         "normalization": checkpoint.normalization.to_json(),
         "spacing": checkpoint.spacing.to_json() if checkpoint.spacing else None,
         "objects": checkpoint.objects,

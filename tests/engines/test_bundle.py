@@ -203,7 +203,7 @@ def test_a_description_of_another_format(bundle: Path, version):
 
 
 KEYS = ("spec", "normalization", "classes", "spacing", "objects", "smallest", "files", "normalizes", "returns_labels",
-        "provenance")  # fmt: skip
+        "bears_bfloat16", "provenance")  # fmt: skip
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -47,6 +47,7 @@ class Bundle:
         sha256: SHA-256 of each file of this network, by name.
         normalizes: Whether the graph normalizes, and takes intensities as stored.
         returns_labels: Whether the graph returns class indices instead of scores.
+        bears_bfloat16: Whether bfloat16 gave the labels of float32 on the crops of the run, when it was exported.
         provenance: The exported weights' digest, versions, and how the export was verified.
     """
 
@@ -60,6 +61,7 @@ class Bundle:
     sha256: Mapping[str, str] = field(repr=False)
     normalizes: bool = False
     returns_labels: bool = False
+    bears_bfloat16: bool = False
     provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -100,6 +102,7 @@ class Bundle:
                 sha256=sha256,
                 normalizes=bool(content["normalizes"]),
                 returns_labels=bool(content["returns_labels"]),
+                bears_bfloat16=bool(content["bears_bfloat16"]),
                 provenance=content["provenance"],
             )
         except (KeyError, TypeError, ValueError, SpecError, DataError, AttributeError) as error:

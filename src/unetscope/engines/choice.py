@@ -90,7 +90,7 @@ def choose_engine(source: Source, wanted: Wanted = "auto", precision: Precision 
             the fastest that `compare_engines` accepts. Without crops, and on a CUDA card, that is torch. An exported
             network is computed by OpenVINO, or by ONNX Runtime where that is missing.
         precision: What to compute in; "auto" lets the trial decide, and is bfloat16 where there is no trial and the
-            hardware computes in it.
+            hardware computes in it (for an exported network: where it was tried when it was exported).
 
     Returns:
         The engine.
@@ -145,16 +145,17 @@ def build_engine(source: Source, name: EngineName, precision: Precision = "auto"
 
 
 def _build_exported(bundle: Bundle, wanted: Wanted, precision: Precision) -> Engine:
-    """The engine that reads the bundle's file."""
+    """The engine that reads the bundle's file; in bfloat16 only what was seen to bear it."""
     if bundle.normalizes or bundle.returns_labels:
         raise CheckpointError(
             f"{bundle.network} normalizes or takes the arg-max itself, for other programs; export the network again "
             "without these"
         )
+    kind: Precision = "float32" if precision == "auto" and not bundle.bears_bfloat16 else precision
     if wanted != "auto":
-        return build_engine(bundle, wanted, precision)
+        return build_engine(bundle, wanted, kind)
     reads = _is_installed("openvino") or bundle.network.suffix != ".onnx"
-    return build_engine(bundle, "openvino" if reads else "onnxruntime", precision)
+    return build_engine(bundle, "openvino" if reads else "onnxruntime", kind)
 
 
 def _choose(checkpoint: Checkpoint, precision: Precision) -> tuple[EngineName, Precision]:

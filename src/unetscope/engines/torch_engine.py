@@ -54,14 +54,14 @@ class TorchEngine(Engine):
 
     def scores(self, block: NDArray[np.float32]) -> NDArray[np.floating]:
         """Scores before soft-max."""
-        with torch.inference_mode(), _exact(self.device):
+        with torch.inference_mode(), _exact(self.dtype, self.device):
             scores = self._run(block)
             return _fetch(scores if self.dtype == torch.float64 else scores.float())
 
     def labels(self, block: NDArray[np.float32]) -> NDArray[np.unsignedinteger]:
         """The arg-max of the scores, taken where they were computed."""
         dtype = label_dtype(self.spec)
-        with torch.inference_mode(), _exact(self.device):
+        with torch.inference_mode(), _exact(self.dtype, self.device):
             labels = self._run(block).argmax(1).to(torch.uint8 if dtype == np.uint8 else torch.int32)
             return _fetch(labels).astype(dtype, copy=False)
 
@@ -102,9 +102,9 @@ def memory_layout(spec: UNetSpec) -> torch.memory_format:
     return torch.channels_last if spec.ndim == 2 else torch.channels_last_3d
 
 
-def _exact(device: torch.device) -> AbstractContextManager[None]:
-    """Convolutions in float32 as asked for, not in TensorFloat-32; nothing to do on a processor."""
-    if device.type == "cpu":
+def _exact(dtype: torch.dtype, device: torch.device) -> AbstractContextManager[None]:
+    """Convolutions in float32 where that was asked for, not in TensorFloat-32; a processor has no other."""
+    if device.type == "cpu" or dtype != torch.float32:
         return nullcontext()
     cudnn = torch.backends.cudnn
     return cudnn.flags(enabled=True, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False)
