@@ -112,12 +112,27 @@ def test_larger_tiles_take_more_memory_and_the_limit_is_kept(monkeypatch: pytest
     peaks = [make_segmenter(Tiling(tile=tile)).plan((512, 512)).peak_bytes for tile in (32, 64, 128, 512)]
     assert peaks == sorted(peaks)
     assert peaks[-1] > 10 * peaks[0]
+    monkeypatch.setattr(segmentation, "WASTE", 1000)
     for limit in (2**18, 2**20, 2**22):
         monkeypatch.setattr(segmentation, "LEAST_BYTES", 0)
         monkeypatch.setattr(segmentation, "MOST_BYTES", limit)
         plan = make_segmenter().plan((512, 512))
         assert limit / 4 <= plan.peak_bytes <= limit + 512 * 512
     assert make_segmenter().plan((10**4, 10**4)).peak_bytes <= 2**22 + 10**8
+
+
+def test_tiles_that_are_mostly_margin_may_take_more_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "LEAST_BYTES", 0)
+    monkeypatch.setattr(segmentation, "MOST_BYTES", 2**20)
+    peaks = []
+    for available in (2**22, 2**24, 2**40):
+        monkeypatch.setattr(segmentation, "available_memory", lambda available=available: available)
+        plan = make_segmenter(ndim=3).plan((64, 64, 64))
+        read = sum(prod(part.stop - part.start for part in tile.read) for tile in plan.tiles)
+        assert plan.peak_bytes - 64**3 <= available / 2 or read <= 2 * 64**3
+        peaks.append(plan.peak_bytes)
+    assert peaks[0] < peaks[1] <= peaks[2]
+    assert read <= 2 * 64**3
 
 
 @pytest.mark.parametrize(("available", "most"), [(2**40, 2**31), (2**30, 2**28), (0, 2**27)])

@@ -187,9 +187,10 @@ def reading(size, shape, reads) -> tuple[int, int]:
 @given(cuttings())
 def test_the_chosen_size_reads_the_least_of_those_that_fit(cutting):
     shape, strides, reads, most = cutting
-    size = choose_size(shape, strides, reads, lambda read: prod(read) <= most)
+    size, promised = choose_size(shape, strides, reads, lambda read: prod(read) <= most)
     every = [reading(each, shape, reads) for each in product(*map(equal_sizes, shape, strides))]
     largest, total = reading(size, shape, reads)
+    assert total == promised
     assert all(part % stride == 0 for part, stride in zip(size, strides, strict=True))
     fitting = [read for read in every if read[0] <= most]
     if fitting:

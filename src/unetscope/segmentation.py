@@ -35,9 +35,8 @@ from unetscope.tiles import Box, Reads, Tile, choose_size, plan_tiles, read_mirr
 Scores = NDArray[np.floating]
 Source = Checkpoint | Bundle
 
-MOST_BYTES = 2**31  # of a tile: beyond, the margins that larger tiles save are few
-LEAST_BYTES = 2**27
-SHARE = 4  # of the memory that is left, a tile takes one such part
+LEAST_BYTES, MOST_BYTES = 2**27, 2**31  # that a tile may take; beyond, the margins that it saves are few ...
+WASTE = 2  # ... unless tiles read so many times what they write, as deep networks of volumes do
 
 
 @dataclass(frozen=True)
@@ -270,8 +269,13 @@ class Segmenter:
             return tuple(-(-n // stride) * stride for n, stride in zip(shape, strides, strict=True))
         if self.tiling.tile is not None:
             return tuple(-(-self.tiling.tile // stride) * stride for stride in strides)
-        most = max(LEAST_BYTES, min(MOST_BYTES, available_memory() // SHARE))
-        return choose_size(shape, strides, reads, lambda read: self._tile_bytes(read) <= most)
+        available = available_memory()
+        most = max(LEAST_BYTES, min(MOST_BYTES, available // 4))
+        while True:
+            size, read = choose_size(shape, strides, reads, lambda block: self._tile_bytes(block) <= most)  # noqa: B023
+            if read <= WASTE * prod(shape) or 2 * most > available // 2:
+                return size
+            most *= 2
 
     def _tile_bytes(self, shape: tuple[int, ...]) -> int:
         """Memory that one tile of this input shape takes, with the one that is read meanwhile."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import product
+from itertools import product, takewhile
 from math import prod
 from typing import NamedTuple
 
@@ -107,7 +107,7 @@ def mirror(start: int, stop: int, length: int) -> NDArray[np.intp]:
 
 def choose_size(
     shape: Sequence[int], strides: Sequence[int], reads: Sequence[Reads], fits: Callable[[tuple[int, ...]], bool]
-) -> tuple[int, ...]:
+) -> tuple[tuple[int, ...], int]:
     """The tile size that reads the fewest pixels in all, and so costs the least time, among those that fit.
 
     A tile reads more than it writes, so fewer and larger tiles cost less; those that are cut from one side of the image
@@ -120,16 +120,17 @@ def choose_size(
         fits: Whether a tile that reads this shape may be taken; what fits one shape fits all with fewer pixels.
 
     Returns:
-        Pixels per axis that a tile writes; the smallest there is where none fits.
+        Pixels per axis that a tile writes, the smallest there is where none fits; and pixels that all tiles read.
 
     Example:
         >>> choose_size((64, 64), (16, 16), [lambda a, b: (a - 8, b + 8)] * 2, lambda shape: prod(shape) <= 4000)
-        (32, 64)
+        ((32, 64), 7680)
     """
     axes = [list(_cuts(*axis)) for axis in zip(shape, strides, reads, strict=True)]
     choices = sorted(product(*axes), key=_largest_read)
     fitting = bisect_left(choices, True, key=lambda cuts: not fits(tuple(cut.longest for cut in cuts)))
-    return tuple(cut.size for cut in min(choices[: max(1, fitting)], key=_cost))
+    best = min(choices[: max(1, fitting)], key=_cost)
+    return tuple(cut.size for cut in best), prod(cut.total for cut in best)
 
 
 class _Cut(NamedTuple):
@@ -151,11 +152,18 @@ def _cuts(length: int, stride: int, reads: Reads) -> Iterator[_Cut]:
 
 
 def _cut(length: int, size: int, reads: Reads) -> _Cut:
+    """What tiles of one size read; those far enough from both borders read alike, and most are."""
     count = -(-length // size)
-    starts = (0, size, (count - 1) * size)[:count]  # at the first border, inside, at the last border
-    taken = [b - a for a, b in (reads(start, min(start + size, length)) for start in starts)]
-    inner = taken[1] * max(0, count - 2) if count > 2 else 0
-    return _Cut(size, max(taken), inner + taken[0] + (taken[-1] if count > 1 else 0))
+
+    def read_by(index: int) -> int:
+        first, last = reads(index * size, min((index + 1) * size, length))
+        return last - first
+
+    inner = read_by(count // 2)
+    left = list(takewhile(inner.__ne__, map(read_by, range(count // 2))))
+    right = list(takewhile(inner.__ne__, map(read_by, range(count - 1, count // 2, -1))))
+    total = sum(left) + sum(right) + inner * (count - len(left) - len(right))
+    return _Cut(size, max(inner, *left, *right, 0), total)
 
 
 def _cost(cuts: tuple[_Cut, ...]) -> tuple[int, ...]:
