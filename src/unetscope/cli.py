@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from unetscope import __version__, console
+from unetscope.commands.costs import cost
 from unetscope.commands.exporting import export
 from unetscope.commands.images import check, demo, fetch
 from unetscope.commands.information import profile, report
@@ -46,6 +47,7 @@ app.command(segment, sort_key=6, usage="Usage: unetscope segment RUN IMAGE... --
 app.command(export, sort_key=7, usage="Usage: unetscope export RUN --out PATH [OPTIONS]")
 app.command(profile, sort_key=8, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
 app.command(report, sort_key=9)
+app.command(cost, sort_key=10)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -122,8 +122,8 @@ def compare_engines(checkpoint: Checkpoint, precision: Precision = "auto") -> tu
     return tuple(_try(checkpoint, name, kind, expected) for name, kind in _candidates(precision))
 
 
-def build_engine(source: Source, name: EngineName, precision: Precision = "auto") -> Engine:
-    """Make a network ready to compute in one library.
+def build_engine(source: Source, name: EngineName, precision: Precision = "auto", keeps: bool = True) -> Engine:
+    """Make a network ready to compute in one library, and keep what was compiled for the next time.
 
     Raises:
         SpecError: The library is not installed, or cannot compute this.
@@ -132,7 +132,7 @@ def build_engine(source: Source, name: EngineName, precision: Precision = "auto"
     if name == "openvino":
         from unetscope.engines.openvino_engine import OpenVINOEngine
 
-        return OpenVINOEngine(source, precision)
+        return OpenVINOEngine(source, precision, keeps)
     if name == "onnxruntime":
         from unetscope.engines.onnx_engine import OnnxEngine
 

@@ -36,6 +36,7 @@ class OpenVINOEngine(Engine):
     Args:
         source: The trained network, or an exported one.
         precision: "bfloat16" where the processor computes in it, or "float32"; "auto" takes the first that it can.
+        keeps: Whether the compiled model is kept for the next time; not worth it for a network that is only timed.
 
     Raises:
         SpecError: OpenVINO is not installed, or cannot compute this.
@@ -44,11 +45,12 @@ class OpenVINOEngine(Engine):
     name: ClassVar[EngineName] = "openvino"
     workspace: ClassVar[Mapping[Arithmetic, float]] = {"bfloat16": 1.25, "float32": 1.25}
 
-    def __init__(self, source: Source, precision: Precision = "auto") -> None:
+    def __init__(self, source: Source, precision: Precision = "auto", keeps: bool = True) -> None:
         core = load_openvino().Core()
         super().__init__(source.spec, _choose_precision(core, precision))
         try:
-            self._request = _compile(core, source, self.precision).create_infer_request()
+            compiled = _recall(core, source, self.precision) if keeps else _compile(core, source, self.precision)
+            self._request = compiled.create_infer_request()
         except RuntimeError as error:
             raise SpecError(
                 f"OpenVINO {version('openvino')} cannot compute this network in {self.precision} "
@@ -87,21 +89,23 @@ def _is_limited() -> bool:
     return any(limit.upper() in WITHOUT_BFLOAT16 for limit in limits)
 
 
-def _compile(core: Core, source: Source, precision: Arithmetic) -> CompiledModel:
+def _recall(core: Core, source: Source, precision: Arithmetic) -> CompiledModel:
     """The compiled model: from the cache, or made and kept there."""
     key = key_of(source.digest(), source.spec.to_json(), precision, _versions(), describe_machine())
-    settings = _settings(precision)
     kept = COMPILED.read(key)
     if kept is not None and _digest(kept[DIGEST:]) == kept[:DIGEST]:
         try:
-            return core.import_model(BytesIO(kept[DIGEST:]), "CPU", settings)
+            return core.import_model(BytesIO(kept[DIGEST:]), "CPU", _settings(precision))
         except RuntimeError:
             pass  # what OpenVINO wrote and cannot read is made anew
-    compiled = core.compile_model(core.read_model(locate_network(source)), "CPU", settings)
-    stream = BytesIO()
+    compiled, stream = _compile(core, source, precision), BytesIO()
     compiled.export_model(stream)
     COMPILED.write(key, _digest(stream.getvalue()) + stream.getvalue())
     return compiled
+
+
+def _compile(core: Core, source: Source, precision: Arithmetic) -> CompiledModel:
+    return core.compile_model(core.read_model(locate_network(source)), "CPU", _settings(precision))
 
 
 def _settings(precision: Arithmetic) -> dict[str, Any]:
