@@ -191,3 +191,23 @@ def test_the_cache_is_where_the_user_wants_it(tmp_path: Path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "unetscope"
     assert not cache_folder().exists()
+
+
+@pytest.mark.parametrize(
+    ("instructions", "limits", "computes"),
+    [
+        (["avx512_bf16", "avx512f"], {}, True),
+        (["amx_bf16"], {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_AMX"}, True),
+        (["avx512_bf16"], {"ONEDNN_MAX_CPU_ISA": "avx512_core"}, False),
+        (["avx512_bf16"], {"DNNL_MAX_CPU_ISA": "AVX2"}, False),
+        (["avx512_bf16"], {"ATEN_CPU_CAPABILITY": "avx2"}, True),
+        (["avx512f"], {}, False),
+        ([], {}, None),
+    ],
+)
+def test_who_computes_in_bfloat16(
+    instructions: list[str], limits: dict[str, str], computes: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"instructions": instructions, "limits": limits}
+    monkeypatch.setattr(machine, "describe_machine", lambda: known)
+    assert machine.computes_bfloat16() is computes

@@ -161,7 +161,7 @@ class Checkpoint:
                 split={role: tuple(names) for role, names in content["split"].items()},
                 provenance=content["provenance"],
             )
-        except (KeyError, TypeError, SpecError, DataError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, SpecError, DataError, AttributeError) as error:
             raise CheckpointError(
                 f"{folder / DESCRIPTION} is incomplete or altered ({error}); restore the file or train again"
             ) from error

@@ -17,6 +17,9 @@ ISA = frozenset(
         *("asimd", "asimdhp", "sve", "bf16", "i8mm"),
     )
 )
+BFLOAT16 = frozenset(("avx512_bf16", "amx_bf16", "bf16"))  # instructions that multiply in it
+# Values of ONEDNN_MAX_CPU_ISA below which torch and OpenVINO imitate bfloat16, several times slower, and do not say so.
+WITHOUT_BFLOAT16 = frozenset(("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"))
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 DRIVERS = ("dev/nvidiactl", "dev/dxg", "dev/kfd", "proc/driver/nvidia/version", "Windows/System32/nvcuda.dll")
 
@@ -46,6 +49,20 @@ def describe_machine() -> dict[str, Any]:
         "accelerator": has_accelerator(),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def computes_bfloat16() -> bool | None:
+    """Whether the processor multiplies in bfloat16 and nothing forbids it; None where the system does not tell.
+
+    Example:
+        >>> computes_bfloat16() in (True, False, None)
+        True
+    """
+    known = describe_machine()
+    limits = (limit.upper() for name, limit in known["limits"].items() if name.endswith("MAX_CPU_ISA"))
+    if not WITHOUT_BFLOAT16.isdisjoint(limits):
+        return False
+    return bool(BFLOAT16.intersection(known["instructions"])) if known["instructions"] else None
 
 
 def count_cores(root: Path = ROOT) -> int:

@@ -95,7 +95,7 @@ def result_of(out: Path) -> dict[str, Any]:
     return {
         "best": {name: tensor.tolist() for name, tensor in Checkpoint.load(out).weights.items()},
         "last": {name: tensor.tolist() for name, tensor in state.tensors.items()},
-        "history": [{key: value for key, value in line.items() if key != "seconds"} for line in lines],
+        "history": [{key: value for key, value in line.items() if key not in ("seconds", "waited")} for line in lines],
         "steps": (state.facts["step"], state.facts["steps"], state.facts["best"], state.facts["best_epoch"]),
     }
 

@@ -9,10 +9,27 @@ import pytest
 import torch
 from torch.nn import functional
 
-from unetscope.training.loss import IGNORE, SMOOTH, compute_loss, cross_entropy, soft_dice
+from unetscope.data.labelling import IGNORE
+from unetscope.training import loss as module
+from unetscope.training.loss import SMOOTH, compute_loss, mark_classes
 from unetscope.training.recipe import Recipe
 
 CASES = [(2, (5, 7)), (4, (5, 7)), (3, (3, 4, 5))]
+
+
+def cross_entropy(
+    scores: torch.Tensor,
+    labels: torch.Tensor,
+    weights: tuple[float, ...] | None = None,
+    extra: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The cross-entropy of scores."""
+    return module.cross_entropy(scores.log_softmax(1), mark_classes(labels, scores.shape[1]), weights, extra)
+
+
+def soft_dice(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The Dice coefficient of scores."""
+    return module.soft_dice(scores.log_softmax(1), mark_classes(labels, scores.shape[1]))
 
 
 def random_batch(classes: int, shape: tuple[int, ...], ignored: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,3 +145,11 @@ def test_extra_weight_is_equation_2_of_the_paper(classes: int, shape: tuple[int,
     torch.testing.assert_close(cross_entropy(scores, labels, weights, 10 * border), expected)
     recipe = Recipe(dice=0, border=10, class_weights=weights)
     torch.testing.assert_close(compute_loss(scores, labels, recipe, border).double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("classes", "shape"), CASES)
+def test_every_pixel_is_marked_in_its_class_and_ignored_ones_in_none(classes: int, shape: tuple[int, ...]) -> None:
+    _, labels = random_batch(classes, shape, 0.3)
+    truth = mark_classes(labels, classes)
+    expected = functional.one_hot(labels.clamp_min(0), classes).movedim(-1, 1) * (labels != IGNORE)[:, None]
+    assert torch.equal(truth, expected.float())

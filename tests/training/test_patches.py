@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -197,14 +199,35 @@ def test_without_a_patch_size_it_is_that_of_the_images_up_to_a_limit(
     assert patches_of(dataset, Recipe()).shape == (20, 20)
 
 
-def test_memory_for_images_is_bounded(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_for_images_is_bounded_by_what_is_left(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     one = patches_of(dataset).example(dataset.names[0]).nbytes
-    monkeypatch.setattr(module, "CACHE_BYTES", 3 * one)
+    monkeypatch.setattr(module, "available_memory", lambda: module.MEMORY_SHARE * (4 * one - 1))
     made = patches_of(dataset)
     batches = [made.batch(step) for step in range(4)]
-    assert sum(example.nbytes for example in made._cache.values()) == made._cached_bytes == 3 * one
-    monkeypatch.setattr(module, "CACHE_BYTES", 0)
+    assert sum(example.nbytes for example in made._cache.values()) == 3 * one
+    monkeypatch.setattr(module, "available_memory", lambda: 0)
     assert all(equal(patches_of(dataset).batch(step), batch) for step, batch in enumerate(batches))
+
+
+def test_threads_make_the_batches_that_one_makes(dataset: Dataset) -> None:
+    """Each at another turn of the images, and each reading images that another may be reading."""
+    alone, together = patches_of(dataset), patches_of(dataset)
+    steps = [step for turn in range(6) for step in (turn, 40 + turn, 90 + turn)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            batches = list(pool.map(together.batch, steps))
+    finally:
+        sys.setswitchinterval(interval)
+    assert all(equal(alone.batch(step), batch) for step, batch in zip(steps, batches, strict=True))
+    assert together._room == alone._room
+
+
+def test_page_locking_and_moving_keep_a_batch_as_it_is(dataset: Dataset) -> None:
+    batch = patches_of(dataset).batch(0)
+    assert equal(batch.to(torch.device("cpu")), batch)
+    assert batch.to(torch.device("cpu")).border is None
 
 
 def test_remembered_places_are_few_and_spread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from unetscope.training.recipe import Recipe
 from unetscope.training.team import Team, gather_team
 
 CPU = torch.device("cpu")
-RUN_FOLDER = ["checkpoint.json", HISTORY, "last", "model.safetensors"]
+RUN_FOLDER = ["checkpoint.json", "crops.safetensors", HISTORY, "last", "model.safetensors"]
 
 
 @pytest.mark.parametrize(("batch", "size"), [(1, 1), (8, 1), (8, 2), (12, 4)])

@@ -105,7 +105,7 @@ class Bundle:
                 bears_bfloat16=bool(content["bears_bfloat16"]),
                 provenance=content["provenance"],
             )
-        except (KeyError, TypeError, ValueError, SpecError, DataError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, SpecError, DataError, AttributeError) as error:
             raise CheckpointError(
                 f"{folder / DESCRIPTION} is incomplete or altered ({error}); restore the file or export again"
             ) from error

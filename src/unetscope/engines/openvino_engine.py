@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from importlib.metadata import version
 from io import BytesIO
@@ -18,15 +17,13 @@ from unetscope.engines.cache import Shelf, key_of
 from unetscope.engines.engine import Arithmetic, Engine, EngineName, Precision, arg_max, locate_network
 from unetscope.engines.runtimes import load_openvino
 from unetscope.errors import SpecError
-from unetscope.machine import count_threads, describe_machine
+from unetscope.machine import computes_bfloat16, count_threads, describe_machine
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, Core
 
 COMPILED = Shelf("openvino", ".blob", most_files=100, most_bytes=2**30)
 HINTS: Mapping[Arithmetic, str] = {"bfloat16": "bf16", "float32": "f32"}
-# Values of ONEDNN_MAX_CPU_ISA below which bfloat16 is only imitated, several times slower; OpenVINO does not say so.
-WITHOUT_BFLOAT16 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI")
 DIGEST = 64  # characters of a digest, before a compiled model: it is used only as it was written
 
 
@@ -75,18 +72,12 @@ class OpenVINOEngine(Engine):
 def _choose_precision(core: Core, precision: Precision) -> Arithmetic:
     if precision == "float64":
         raise SpecError("OpenVINO cannot compute in float64; use the engine torch, or another precision")
-    computes = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and not _is_limited()
+    computes = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and computes_bfloat16() is not False
     if precision == "bfloat16" and not computes:
         raise SpecError(
             "OpenVINO computes in bfloat16 only where the processor does, and this one does not; use float32"
         )
     return ("bfloat16" if computes else "float32") if precision == "auto" else precision
-
-
-def _is_limited() -> bool:
-    """Whether the environment forbids the instructions that bfloat16 needs."""
-    limits = (os.environ.get(f"{prefix}_MAX_CPU_ISA", "") for prefix in ("ONEDNN", "DNNL"))
-    return any(limit.upper() in WITHOUT_BFLOAT16 for limit in limits)
 
 
 def _recall(core: Core, source: Source, precision: Arithmetic) -> CompiledModel:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unetscope import machine
 from unetscope.checkpoint import Checkpoint
 from unetscope.engines.engine import Arithmetic, Engine, EngineName, Precision, label_dtype
 from unetscope.model.spec import UNetSpec
@@ -83,10 +84,11 @@ def choose_dtype(precision: Precision) -> torch.dtype:
 
 
 def computes_bfloat16() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware."""
+    """Whether this machine multiplies bfloat16 matrices in hardware; torch itself counts imitating it too."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    told = machine.computes_bfloat16()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) if told is None else told
 
 
 def cast_network(network: UNet, dtype: torch.dtype) -> UNet:

@@ -2,17 +2,20 @@
 
 The field says for every pixel of the patch where in the image it comes from. Flips, rotation, scaling and elastic
 deformation all change the field; the image is interpolated and the labels are looked up in it only once.
+
+Everything runs in numpy, in the thread that asks for it: torch would share each of these small operations out among the
+threads that compute the training step.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from unetscope.data.normalization import Affine
@@ -39,7 +42,7 @@ class Patch:
     margin: tuple[int, ...]
 
 
-def make_field(patch: Patch, recipe: Recipe, rng: np.random.Generator) -> Tensor:
+def make_field(patch: Patch, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:
     """The augmented coordinates of a patch.
 
     Args:
@@ -48,7 +51,7 @@ def make_field(patch: Patch, recipe: Recipe, rng: np.random.Generator) -> Tensor
         rng: Randomness.
 
     Returns:
-        (axes, *shape) float32 positions in the image, pixels; may lie outside, where the image is mirrored.
+        (axes, *shape) positions in the image, pixels; may lie outside, see `reflect`.
 
     Source:
         Ronneberger, Fischer, Brox 2015, section 3.1 (random displacements on a coarse 3x3 grid, bicubic
@@ -59,13 +62,23 @@ def make_field(patch: Patch, recipe: Recipe, rng: np.random.Generator) -> Tensor
         >>> make_field(Patch((1.5, 1.5), (4, 4), (0, 0)), still, np.random.default_rng(0))[:, 0, 3].tolist()
         [0.0, 3.0]
     """
-    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in patch.shape]
-    field = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    ndim = len(patch.shape)
     deviation = min(MOST_ELASTIC, ELASTIC_SHARE * min(patch.shape)) if recipe.elastic is None else recipe.elastic
-    if deviation:
-        field = field + elastic_displacement(patch.shape, deviation, rng)
-    turned = torch.einsum("ab,b...->a...", torch.from_numpy(linear_part(len(axes), recipe, rng)), field)
-    return turned + torch.tensor(patch.center, dtype=torch.float32).reshape(-1, *[1] * len(axes))
+    coarse = rng.normal(0, deviation, (ndim, *(GRID,) * ndim)) if deviation else None
+    matrix = linear_part(ndim, recipe, rng)
+    field = np.empty((ndim, *patch.shape), np.float32)
+    field[...] = _along(np.asarray(patch.center, np.float32), 0, field.ndim)
+    for axis, size in enumerate(patch.shape):
+        line = np.arange(size, dtype=np.float32) - (size - 1) / 2
+        field += _along(matrix[:, axis], 0, field.ndim) * _along(line, axis + 1, field.ndim)
+    if coarse is not None:  # turned on the coarse grid: interpolation is linear, so the result is the same
+        field += interpolate(np.tensordot(matrix, coarse.astype(np.float32), 1), patch.shape)
+    return field
+
+
+def _along(values: NDArray[np.float32], axis: int, ndim: int) -> NDArray[np.float32]:
+    """Values along one axis of an array that is 1 wide along its others."""
+    return values.reshape([-1 if each == axis else 1 for each in range(ndim)])
 
 
 def linear_part(ndim: int, recipe: Recipe, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -84,77 +97,97 @@ def linear_part(ndim: int, recipe: Recipe, rng: np.random.Generator) -> NDArray[
     return np.asarray(matrix * flip * scale, np.float32)
 
 
-def elastic_displacement(shape: tuple[int, ...], deviation: float, rng: np.random.Generator) -> Tensor:
-    """Smooth random displacements.
+def interpolate(coarse: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Smooth displacements between those of a coarse grid, whose ends lie on the first and last pixels.
 
     Args:
+        coarse: (axes, 3, 3[, 3]) displacements, pixels.
         shape: Pixels per axis.
-        deviation: Standard deviation on the coarse grid, pixels.
-        rng: Randomness.
 
     Returns:
         (axes, *shape) displacements, pixels.
     """
-    ndim = len(shape)
-    coarse = torch.from_numpy(rng.normal(0, deviation, (ndim, *(GRID,) * ndim)).astype(np.float32))
-    for axis, size in enumerate(shape, start=1):
-        coarse = torch.movedim(torch.tensordot(cubic_weights(size), coarse, dims=([1], [axis])), 0, axis)
+    for size in shape:  # one axis after the other: what was first moves to the end, where it is interpolated
+        coarse = np.moveaxis(coarse, 1, -1) @ cubic_weights(size).T
     return coarse
 
 
-def cubic_weights(size: int) -> Tensor:
+@lru_cache(maxsize=64)
+def cubic_weights(size: int) -> NDArray[np.float32]:
     """(size, 3) weights of cubic interpolation from a grid of 3 whose ends lie on the first and last pixel."""
     unit = torch.eye(GRID)[None, None]
-    return functional.interpolate(unit, size=(size, GRID), mode="bicubic", align_corners=True)[0, 0]
+    return functional.interpolate(unit, size=(size, GRID), mode="bicubic", align_corners=True)[0, 0].numpy()
 
 
-def sample_image(image: NDArray[np.generic], field: Tensor, affine: Affine) -> Tensor:
-    """The normalized intensities at the field's positions, interpolated linearly.
+def reflect(field: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The positions inside of the image that its endless mirror images show at a field's positions.
 
     Args:
-        image: (channels, [z,] y, x); only the box around the field is read.
-        field: (axes, *shape) positions, pixels.
+        field: (axes, ...) positions, pixels.
+        shape: Of the image, pixels per axis; it is mirrored at the centers of its border pixels.
+
+    Returns:
+        (axes, ...) positions from 0 to the last pixel.
+
+    Example:
+        >>> reflect(np.array([[-1.5, 0.5, 4, 7]], np.float32), (4,)).tolist()
+        [[1.5, 0.5, 2.0, 1.0]]
+    """
+    inside = np.abs(field)
+    for position, length in zip(inside, shape, strict=True):
+        period = 2 * (length - 1)
+        if not period:
+            position.fill(0)
+            continue
+        if position.max() > period:
+            np.fmod(position, period, out=position)
+        np.minimum(position, period - position, out=position)
+    return inside
+
+
+def sample_image(image: NDArray[np.generic], positions: NDArray[np.float32], affine: Affine) -> NDArray[np.float32]:
+    """The normalized intensities at some positions, interpolated linearly.
+
+    Args:
+        image: (channels, [z,] y, x); only the box around the positions is read.
+        positions: (axes, *shape), pixels, inside of the image.
         affine: Normalization of this image.
 
     Returns:
         (channels, *shape) float32.
     """
-    inside = reflect(field, image.shape[1:])
-    box = [(int(c.min().floor()), int(c.max().ceil()) + 1) for c in inside]
+    box = [(int(line.min()), int(np.ceil(line.max())) + 1) for line in positions]
     block = affine.apply(np.asarray(image[(slice(None), *(slice(a, b) for a, b in box))]))
-    unit = [2 * (position - a) / max(1, b - a - 1) - 1 for position, (a, b) in zip(inside, box, strict=True)]
-    grid = torch.stack(unit[::-1], dim=-1)  # torch wants x first
-    return functional.grid_sample(
-        torch.from_numpy(block)[None], grid[None], mode="bilinear", padding_mode="border", align_corners=True
-    )[0]
+    grid = np.empty((*positions.shape[1:], len(box)), np.float32)
+    for axis, (line, (a, b)) in enumerate(zip(positions, box, strict=True)):
+        unit = line - a
+        unit *= 2 / max(1, b - a - 1)
+        unit -= 1
+        grid[..., -1 - axis] = unit  # torch wants x first, and -1 ... 1 from end to end
+    values = functional.grid_sample(
+        torch.from_numpy(block)[None], torch.from_numpy(grid)[None], padding_mode="border", align_corners=True
+    )
+    return values[0].numpy()
 
 
-def sample_labels(labels: NDArray[np.generic], field: Tensor) -> Tensor:
-    """The labels at the pixels nearest to the field's positions, exactly as they are.
+def sample_labels(labels: NDArray[np.generic], positions: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The labels at the pixels nearest to some positions, exactly as they are.
 
     Args:
         labels: ([z,] y, x) class indices.
-        field: (axes, *shape) positions, pixels.
+        positions: (axes, *shape), pixels, inside of the image.
 
     Returns:
-        (*shape) int64.
+        (*shape) class indices.
     """
-    inside = reflect(field, labels.shape)
-    at = tuple(np.rint(position.numpy()).astype(np.intp) for position in inside)
-    return torch.from_numpy(labels[at].astype(np.int64))
+    index = np.zeros(positions.shape[1:], np.intp)
+    for line, length in zip(positions, labels.shape, strict=True):
+        index *= length
+        index += np.rint(line).astype(np.intp)
+    return labels.reshape(-1).take(index).astype(np.int64)
 
 
-def reflect(field: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """Positions per axis with the image mirrored endlessly at the centers of its border pixels."""
-    inside = []
-    for position, length in zip(field, shape, strict=True):
-        period = max(1, 2 * (length - 1))
-        position = position.remainder(period)
-        inside.append(torch.minimum(position, period - position).clamp(0, length - 1))
-    return inside
-
-
-def change_intensities(image: Tensor, probability: float, rng: np.random.Generator) -> Tensor:
+def change_intensities(image: NDArray[np.float32], probability: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Random brightness, contrast, gamma, blur and noise, each in units of the patch's own standard deviation.
 
     Args:
@@ -166,36 +199,48 @@ def change_intensities(image: Tensor, probability: float, rng: np.random.Generat
         (channels, *shape); the argument is not changed.
     """
     chosen = rng.random(5) < probability
-    spread = float(image.std()) if image.numel() > 1 else 0.0
+    spread = image.std() if chosen[0] or chosen[4] else np.float32(0)
     if chosen[0]:
-        shift = rng.normal(0, BRIGHTNESS * spread, (image.shape[0], *[1] * (image.ndim - 1)))
-        image = image + torch.from_numpy(shift.astype(np.float32))
+        shift = rng.normal(0, BRIGHTNESS * spread, len(image)).astype(np.float32)
+        image = image + _along(shift, 0, image.ndim)
     if chosen[1]:
-        image = (image - image.mean()) * float(np.exp(rng.uniform(-1, 1) * np.log(CONTRAST))) + image.mean()
+        mean = image.mean()
+        image = (image - mean) * np.float32(np.exp(rng.uniform(-1, 1) * np.log(CONTRAST))) + mean
     if chosen[2]:
         image = apply_gamma(image, float(np.exp(rng.uniform(-1, 1) * np.log(GAMMA))))
     if chosen[3]:
         image = blur(image, float(rng.uniform(0.3, BLUR)))
     if chosen[4]:
-        noise = rng.standard_normal(image.shape, dtype=np.float32) * float(rng.uniform(0, NOISE) * spread)
-        image = image + torch.from_numpy(noise)
+        noise = rng.standard_normal(image.shape, dtype=np.float32)
+        noise *= np.float32(rng.uniform(0, NOISE)) * spread
+        image = image + noise
     return image
 
 
-def apply_gamma(image: Tensor, power: float) -> Tensor:
+def apply_gamma(image: NDArray[np.float32], power: float) -> NDArray[np.float32]:
     """Raise the intensities, mapped to 0 ... 1, to a power; the range stays what it was."""
-    low, high = image.min(), image.max()
-    span = (high - low).clamp_min(1e-6)
-    return ((image - low) / span).pow(power) * span + low
+    low = image.min()
+    span = max(image.max() - low, np.float32(1e-6))
+    changed: NDArray[np.float32] = (image - low) / span
+    np.power(changed, np.float32(power), out=changed)
+    changed *= span
+    changed += low
+    return changed
 
 
-def blur(image: Tensor, deviation: float) -> Tensor:
+def blur(image: NDArray[np.float32], deviation: float) -> NDArray[np.float32]:
     """Gaussian blur along every axis; the border pixel is repeated."""
     reach = max(1, round(3 * deviation))
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2)
-    kernel = (kernel / kernel.sum()).reshape(1, 1, -1)
+    weights = np.exp(-0.5 * (np.arange(reach + 1) / deviation) ** 2)
+    weights = (weights / (2 * weights.sum() - 1)).astype(np.float32)  # the middle once, all others on both sides
     for axis in range(1, image.ndim):
-        lines = image.movedim(axis, -1)
-        padded = functional.pad(lines.reshape(-1, 1, lines.shape[-1]), (reach, reach), mode="replicate")
-        image = functional.conv1d(padded, kernel).reshape(lines.shape).movedim(-1, axis)
-    return image
+        length = image.shape[axis]
+        sides = np.pad(image, [(reach, reach) if each == axis else (0, 0) for each in range(image.ndim)], "edge")
+        lines = np.moveaxis(sides, axis, 0)
+        blurred = lines[reach : reach + length] * weights[0]
+        for away in range(1, reach + 1):
+            pair = lines[reach - away :][:length] + lines[reach + away :][:length]
+            pair *= weights[away]
+            blurred += pair
+        image = np.moveaxis(blurred, 0, axis)
+    return np.ascontiguousarray(image)

@@ -9,17 +9,17 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset
+from unetscope.engines.torch_engine import choose_dtype, memory_layout
 from unetscope.errors import CheckpointError, RecipeError
 from unetscope.evaluation import Measures, fingerprint, score_items
 from unetscope.files import write_text
@@ -27,16 +27,25 @@ from unetscope.model.cost import count_parameters
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
 from unetscope.scores.overlap import Scores
-from unetscope.segmentation import Segmenter, Tiling, choose_dtype, memory_layout
+from unetscope.segmentation import Segmenter, Tiling
+from unetscope.training.feeding import feed, name_starvation
 from unetscope.training.loss import compute_loss
+from unetscope.training.memory import keep_memory
 from unetscope.training.optimization import learning_rate, make_optimizer
 from unetscope.training.patches import Batch, Patches
-from unetscope.training.preparation import choose_normalization, choose_spacing, cut_few, find_gap, find_smallest
+from unetscope.training.preparation import (
+    choose_normalization,
+    choose_spacing,
+    cut_crops,
+    cut_few,
+    find_gap,
+    find_smallest,
+)
 from unetscope.training.progress import Epoch, OnEpoch, OnStep, Plan, Progress
 from unetscope.training.recipe import Recipe
 from unetscope.training.requirements import check_batch, check_classes, check_weights
 from unetscope.training.state import State, gather, load_state, save_state, scatter
-from unetscope.training.team import Team, gather_team
+from unetscope.training.team import Team, compute_repeatably, gather_team
 
 Resume = Literal["never", "exactly", "drifting"]
 
@@ -74,7 +83,7 @@ def train(
         CheckpointError: The folder holds a run that cannot be continued this way.
         OutputError: The folder cannot be written.
     """
-    with gather_team() as team:
+    with gather_team() as team, keep_memory(), compute_repeatably():
         run = _Run(dataset, Path(out), spec, recipe or Recipe(), resume, team)
         for epoch in run.epochs(on_step):
             if on_epoch and team.leads:
@@ -109,6 +118,7 @@ class _Run:
         self.spacing = choose_spacing(dataset, self.split, self.recipe)
         self.smallest = find_smallest(dataset, self.split) if dataset.stored is not None else 0
         learned = dataset.at_spacing(self.spacing) if self.spacing else dataset
+        self.crops = cut_crops(learned, self.split, self.spec, self.normalization)
         self.patches = Patches(learned, self.split.train, self.spec, self.recipe, self.normalization)
         check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
         self.dtype = choose_dtype(self.recipe.precision)
@@ -154,6 +164,7 @@ class _Run:
             spacing=self.spacing,
             objects=self.dataset.stored is not None,
             smallest=self.smallest,
+            crops=self.crops,
             recipe=self.recipe.to_json(),
             split=self.split.to_json(),
             provenance={
@@ -181,46 +192,46 @@ class _Run:
         self._report(on_step, None)
         while self.step < self.steps and not self._out_of_patience():
             started = time.perf_counter()
-            loss = self._train_epoch(on_step)
-            epoch = self._validate(loss, started)
+            loss, waited = self._train_epoch(on_step)
+            epoch = self._validate(loss, started, waited)
             self._save()
             yield epoch
 
-    def _train_epoch(self, on_step: OnStep | None) -> float:
-        """The steps of one epoch; returns their mean loss."""
+    def _train_epoch(self, on_step: OnStep | None) -> tuple[float, float]:
+        """The steps of one epoch; returns their mean loss and the seconds they waited for patches."""
         last = min(self.steps, (self.step // self.patches.epoch_steps + 1) * self.patches.epoch_steps)
-        total, count = 0.0, last - self.step
-        for step, batch in self._batches(self.step, last):
-            loss = self._take_step(self.trained, self.optimizer, step, batch)
-            self.step = step + 1
-            total += loss
-            self._report(on_step, loss)
-        mean = self.team.mean(total / count)
+        total, waited, count = 0.0, 0.0, last - self.step
+        running: Tensor | None = None
+        for step, (batch, seconds) in enumerate(feed(self.patches, range(self.step, last), self.team), self.step):
+            ahead = self._take_step(self.trained, self.optimizer, step, batch)
+            # Only now is the loss of the step before asked for: a card then computes this one meanwhile.
+            total += 0.0 if running is None else self._finish_step(running, on_step)
+            running, waited = ahead, waited + seconds
+        total += 0.0 if running is None else self._finish_step(running, on_step)
+        self._check_finite(mean := self.team.mean(total / count))
+        return mean, waited
+
+    def _finish_step(self, loss: Tensor, on_step: OnStep | None) -> float:
+        """Wait for the loss of a step, and tell of it."""
+        self.step += 1
+        self._report(on_step, number := float(loss))
+        return number
+
+    def _check_finite(self, loss: float) -> None:
+        """Refuse to go on, or to keep the weights, after numbers were lost."""
         weights = self.network.state_dict().values()
-        if not math.isfinite(mean) or not all(bool(tensor.isfinite().all()) for tensor in weights):
+        if not math.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in weights):
             raise RecipeError(
-                f"training diverged by step {self.step} (mean loss {mean:g}); loss and weights must stay finite: use a "
+                f"training diverged by step {self.step} (mean loss {loss:g}); loss and weights must stay finite: use a "
                 f"smaller learning_rate than {self.recipe.learning_rate:g}, or --precision float32"
             )
-        return mean
 
     def _report(self, on_step: OnStep | None, loss: float | None) -> None:
         if on_step and self.team.leads:
             on_step(Progress(self.step, self.steps, loss, self.plan))
 
-    def _batches(self, first: int, last: int) -> Iterator[tuple[int, Batch]]:
-        """The batches of some steps; the next one is made while the last is used."""
-        share = self.team.share(self.recipe.batch)
-        with ThreadPoolExecutor(1) as maker:
-            coming = maker.submit(self.patches.batch, first, share)
-            for step in range(first, last):
-                batch = coming.result()
-                if step + 1 < last:
-                    coming = maker.submit(self.patches.batch, step + 1, share)
-                yield step, batch
-
-    def _take_step(self, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, batch: Batch) -> float:
-        """One step of the optimizer; returns the loss."""
+    def _take_step(self, network: nn.Module, optimizer: torch.optim.Optimizer, step: int, batch: Batch) -> Tensor:
+        """One step of the optimizer; returns the loss, which a card may still be computing."""
         images, labels, border = batch.to(self.team.device)
         torch.manual_seed((self.recipe.seed * 1_000_003 + step) * self.team.size + self.team.rank)  # dropout
         network.train()
@@ -234,11 +245,11 @@ class _Run:
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(network.parameters(), self.recipe.clip)
         optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
-    def _validate(self, loss: float, started: float) -> Epoch:
+    def _validate(self, loss: float, started: float, waited: float) -> Epoch:
         """Score the whole validation images, note the epoch, and keep the network if it is the best so far."""
-        number = len(self.history) + 1
+        number, training = len(self.history) + 1, time.perf_counter() - started
         scores = self._score() if self.team.leads else None
         value = self.team.agree(_figure_of_merit(scores) if scores else 0.0)
         best = value > self.best
@@ -254,7 +265,8 @@ class _Run:
             classes={each.name: each.dice for each in scores.classes} if scores else {},
             best=best,
             seconds=time.perf_counter() - started,
-            warnings=_never_predicted(scores, number) if scores else (),
+            warnings=(*(_never_predicted(scores, number) if scores else ()), *name_starvation(waited, training)),
+            waited=waited / training,
         )
         self.history.append(asdict(epoch))
         if best and self.team.leads:
@@ -262,7 +274,7 @@ class _Run:
         return epoch
 
     def _score(self) -> Scores:
-        segmenter = Segmenter(self.checkpoint, Tiling(precision=self.recipe.precision))
+        segmenter = Segmenter(self.checkpoint, Tiling(precision=self.recipe.precision, engine="torch"))
         items = [self.dataset.item(name) for name in self.split.validation]
         return score_items(segmenter, self.dataset, items, Measures(objects=segmenter.finds_objects))
 
@@ -316,11 +328,10 @@ class _Run:
         network = deepcopy(self.network)
         optimizer = make_optimizer(network, self.recipe)
         seconds = []
-        for step, batch in self._batches(0, TIMED_STEPS):
+        for step, (batch, waited) in enumerate(feed(self.patches, range(TIMED_STEPS), self.team)):
             started = time.perf_counter()
-            self._take_step(network, optimizer, step, batch)
-            self.patches.batch(step, self.team.share(self.recipe.batch))
-            seconds.append(time.perf_counter() - started)
+            float(self._take_step(network, optimizer, step, batch))
+            seconds.append(time.perf_counter() - started + waited)
         started = time.perf_counter()
         if self.team.leads:
             self._score()

@@ -1,7 +1,7 @@
 """Which patches a step sees: images in random order, places by class, augmented; knows datasets, not networks.
 
 All randomness comes from (seed, epoch) and (seed, step, position in the batch), so that a step's patches depend on
-nothing that happened before it: a resumed run sees what an uninterrupted one would.
+nothing that happened before it: a resumed run sees what an uninterrupted one would. Several threads may ask at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, prod
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +21,17 @@ from torch import Tensor
 from unetscope.data.dataset import Dataset, Item
 from unetscope.data.normalization import Affine, Normalization
 from unetscope.data.objects import border_weights
+from unetscope.machine import available_memory
 from unetscope.model.geometry import fitting_shape, margin
 from unetscope.model.spec import UNetSpec
-from unetscope.training.augmentation import Patch, change_intensities, make_field, sample_image, sample_labels
+from unetscope.training.augmentation import (
+    Patch,
+    change_intensities,
+    make_field,
+    reflect,
+    sample_image,
+    sample_labels,
+)
 from unetscope.training.recipe import Recipe
 
 LARGEST_PATCH = {2: 256, 3: 64}
@@ -31,7 +40,7 @@ FEWEST_STEPS, MOST_STEPS = (
     250,
 )  # per epoch, so that few images are not scored after every step, and many now and then
 PLACES = 4096  # remembered per class and image
-CACHE_BYTES = 2**31
+MEMORY_SHARE = 4  # decoded images may take such a part of the memory that is left
 ORDER, PLACE = 1, 2  # streams of randomness
 AS_IT_IS = Affine((0.0,), (1.0,))
 
@@ -73,10 +82,14 @@ class Batch(NamedTuple):
     labels: Tensor
     border: Tensor | None
 
+    def pinned(self) -> Batch:
+        """The same in page-locked memory, from which a CUDA card copies while the processor goes on."""
+        return Batch(*(None if tensor is None else tensor.pin_memory() for tensor in self))  # type: ignore[arg-type]
+
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        border = None if self.border is None else self.border.to(device, non_blocking=True)
-        return Batch(self.images.to(device, non_blocking=True), self.labels.to(device, non_blocking=True), border)
+        """The same on another device; the copy may still be under way."""
+        moved = (None if tensor is None else tensor.to(device, non_blocking=True) for tensor in self)
+        return Batch(*moved)  # type: ignore[arg-type]
 
 
 class Patches:
@@ -96,7 +109,8 @@ class Patches:
         self.dataset, self.names, self.spec = dataset, tuple(names), spec
         self.recipe, self.normalization = recipe, normalization
         self._cache: dict[str, Example] = {}
-        self._cached_bytes = 0
+        self._room = available_memory() // MEMORY_SHARE
+        self._lock = Lock()
         self._order: tuple[int, NDArray[np.intp]] = (-1, np.zeros(0, np.intp))
 
     @cached_property
@@ -140,26 +154,30 @@ class Patches:
         """
         cut = [self._cut(step, position) for position in range(self.recipe.batch)[share]]
         images, labels, borders = zip(*cut, strict=True)
-        return Batch(torch.stack(images), torch.stack(labels), torch.stack(borders) if self.recipe.border else None)
+        border = torch.from_numpy(np.stack(borders)) if self.recipe.border else None
+        return Batch(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(labels)), border)
 
-    def _cut(self, step: int, position: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _cut(
+        self, step: int, position: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32] | None]:
         recipe, lost = self.recipe, margin(self.spec)
         example = self.example(self.names[self._image_at(step, position)])
         rng = np.random.default_rng([recipe.seed, PLACE, step, position])
         patch = Patch(self._center(example, rng), self.shape, lost)
-        field = make_field(patch, recipe, rng)
-        inner = (slice(None), *(slice(m, n - m) for m, n in zip(lost, self.shape, strict=True)))
-        image = sample_image(example.image, field, example.affine)
-        border = None if example.border is None else sample_image(example.border[None], field[inner], AS_IT_IS)[0]
-        return change_intensities(image, recipe.intensity, rng), sample_labels(example.labels, field[inner]), border
+        seen = reflect(make_field(patch, recipe, rng), example.labels.shape)
+        written = seen[(slice(None), *(slice(m, n - m) for m, n in zip(lost, self.shape, strict=True)))]
+        image = change_intensities(sample_image(example.image, seen, example.affine), recipe.intensity, rng)
+        border = None if example.border is None else sample_image(example.border[None], written, AS_IT_IS)[0]
+        return image, sample_labels(example.labels, written), border
 
     def _image_at(self, step: int, position: int) -> int:
         """The image of a patch: all come in a new random order before any comes again."""
         turn, within = divmod(step * self.recipe.batch + position, len(self._copies))
-        if self._order[0] != turn:
-            rng = np.random.default_rng([self.recipe.seed, ORDER, turn])
-            self._order = turn, rng.permutation(self._copies)
-        return int(self._order[1][within])
+        known, order = self._order  # another thread may be at another turn
+        if known != turn:
+            order = np.random.default_rng([self.recipe.seed, ORDER, turn]).permutation(self._copies)
+            self._order = turn, order
+        return int(order[within])
 
     def _center(self, example: Example, rng: np.random.Generator) -> tuple[float, ...]:
         """Anywhere or near a foreground pixel: on whole pixels, and the patch inside of the image where it fits."""
@@ -185,9 +203,10 @@ class Patches:
         image, labels = self.dataset.read(item)
         affine = self.normalization.affine(image, str(item.image))
         example = Example(image, labels, affine, _find_places(labels), self._border(item))
-        if self._cached_bytes + example.nbytes <= CACHE_BYTES:
-            self._cache[name] = example
-            self._cached_bytes += example.nbytes
+        with self._lock:
+            if name not in self._cache and example.nbytes <= self._room:
+                self._cache[name] = example
+                self._room -= example.nbytes
         return example
 
     def _border(self, item: Item) -> NDArray[np.float32] | None:

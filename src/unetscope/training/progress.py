@@ -27,6 +27,7 @@ class Epoch:
         best: Whether this is the best epoch so far.
         seconds: Time it took.
         warnings: What the user should know.
+        waited: Share of the steps' time in which they waited for patches.
     """
 
     epoch: int
@@ -39,6 +40,7 @@ class Epoch:
     seconds: float
     warnings: tuple[str, ...] = ()
     panoptic: float | None = None
+    waited: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +45,9 @@ class Team:
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """The network as the processes train it together (gradients are averaged)."""
-        return DistributedDataParallel(network) if self.size > 1 else network
+        if self.size == 1:
+            return network
+        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
     def agree(self, number: float) -> float:
         """The first process's number, for all."""
@@ -75,6 +77,8 @@ def gather_team() -> Iterator[Team]:
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
     if size == 1:
         yield Team(0, 1, device)
         return
@@ -83,3 +87,11 @@ def gather_team() -> Iterator[Team]:
         yield Team(rank, size, device)
     finally:
         distributed.destroy_process_group()
+
+
+def compute_repeatably() -> AbstractContextManager[None]:
+    """Within, a CUDA card adds up convolutions in the same order every time, and those in float32 in full precision.
+
+    By itself it takes algorithms with which a seed gives other weights each time, and TensorFloat-32 for float32.
+    """
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
