@@ -45,6 +45,11 @@ bench: $(VENV)/ready-dev     ## every benchmark on real data (a day on 2 cores; 
 	$(BIN)/python benchmarks/classes.py --data $(DATA)
 	$(BIN)/python benchmarks/geometry.py --data $(DATA)/dicom_seg_liver
 	$(BIN)/python benchmarks/broken.py
+	$(BIN)/python benchmarks/segment.py --data $(DATA)
+	$(BIN)/python benchmarks/memory.py --data $(DATA)
+	$(BIN)/python benchmarks/train.py --data $(DATA)/dsb2018
+	$(BIN)/python benchmarks/cost.py
+	$(BIN)/python benchmarks/startup.py --data $(DATA)
 
 clean:
 	rm -rf $(VENV) $(DEMO)

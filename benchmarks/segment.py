@@ -119,14 +119,14 @@ class Trial:
     def run(self, rounds: int) -> Report:
         """Measure what is not measured yet."""
         judge = Judge(self.run_folder, self.image, self.truth, self.device)
+        products = {title: time_products(dtype, self.operations, self.device) for dtype, title in PRODUCTS.items()}
+        file = self.image.with_name(f"{self.image.stem}-{self.device}-rounds.json")
         with ExitStack() as stack:
-            contestants = {
-                name: observing(stack.enter_context(worker), partial(judge.note, name))
-                for name, worker in self.workers()
-            }
-            products = {title: time_products(dtype, self.operations, self.device) for dtype, title in PRODUCTS.items()}
-            file = self.image.with_name(f"{self.image.stem}-{self.device}-rounds.json")
+            workers = {name: stack.enter_context(worker) for name, worker in self.workers()}
+            contestants = {name: observing(worker, partial(judge.note, name)) for name, worker in workers.items()}
             measured = measure_rounds({**contestants, **products}, rounds, file, self.facts)
+            for name in workers.keys() - judge.read().keys():  # somebody deleted the file
+                judge.note(name, *workers[name].ask("observe"))
         return Report(measured, judge.read())
 
 

@@ -136,11 +136,15 @@ def write_mosaic(path: Path, shape: tuple[int, ...], images: Iterable[np.ndarray
 
 
 def save_as_tif(image: Path) -> None:
-    """A copy of an image beside it."""
-    from unetscope.data.images import write_image
+    """A copy of an image beside it, not compressed, so that it can be mapped too."""
+    import tifffile
 
     if not (copy := image.with_suffix(".tif")).exists():
-        write_image(copy, np.load(image, mmap_mode="r"))
+        pixels = np.load(image, mmap_mode="r")
+        with replacing(copy) as temporary:
+            tifffile.imwrite(
+                temporary, pixels, photometric="minisblack", metadata={"axes": {3: "CYX", 4: "CZYX"}[pixels.ndim]}
+            )
 
 
 def fit(image: np.ndarray, side: int) -> np.ndarray:

@@ -102,6 +102,20 @@ def test_mosaics_hold_every_image_in_its_cell(tmp_path: Path, shape: tuple[int, 
         np.testing.assert_array_equal(mosaic[(slice(None), *place)], image[(slice(None), *known)])
 
 
+@pytest.mark.parametrize("shape", [(3, 40, 50), (1, 40, 50), (1, 20, 30, 40)])
+def test_a_tif_is_mapped_and_equal(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    np.save(tmp_path / "mosaic.npy", pixels)
+    subjects.save_as_tif(tmp_path / "mosaic.npy")
+    for name in ("mosaic.npy", "mosaic.tif"):
+        opened = contenders.open_mapped(tmp_path / name, len(shape) - 1)
+        np.testing.assert_array_equal(opened, pixels)
+        owner = opened
+        while not isinstance(owner, np.memmap):
+            owner = owner.base
+            assert owner is not None
+
+
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 30))
 def test_images_are_mirrored_or_cut(channels: int, height: int, width: int, side: int) -> None:
     image = np.arange(channels * height * width).reshape(channels, height, width)

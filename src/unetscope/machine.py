@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,19 @@ def available_memory(root: Path = ROOT) -> int:
 
     rooms = [room for folder in _control_groups(root, "memory") if (room := _read_room(folder)) is not None]
     return max(0, min([int(psutil.virtual_memory().available), *rooms]))
+
+
+def find_version(library: str) -> str | None:
+    """The installed version of a library, None where it is not installed; the library is not imported.
+
+    Example:
+        >>> find_version("no-such-library") is None
+        True
+    """
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None
 
 
 def cache_folder() -> Path:

@@ -53,8 +53,8 @@ class Network:
     up: Literal["transposed", "nearest", "linear", "subpixel", "unpool"] | None = None
     dropout: float | None = None
 
-    def spec_for(self, dataset: Dataset) -> UNetSpec:
-        """The network for these images."""
+    def spec_for(self, ndim: int, channels: int, classes: int) -> UNetSpec:
+        """The network for images of so many spatial axes, channels and classes."""
         from unetscope.model.spec import UNetSpec
 
         plain = ("width", "depth", "convolutions", "norm", "activation", "down", "up", "dropout")
@@ -65,9 +65,9 @@ class Network:
             changes["skips"] = parse_numbers(self.skips, "--skips")
         if self.valid:
             changes["padded"] = False
-        if not (self.preset == "lee2021" and len(dataset.classes) == 2):
-            changes["classes"] = len(dataset.classes)
-        return UNetSpec.preset(self.preset, ndim=dataset.ndim, image_channels=dataset.channels, **changes)
+        if not (self.preset == "lee2021" and classes == 2):
+            changes["classes"] = classes
+        return UNetSpec.preset(self.preset, ndim=ndim, image_channels=channels, **changes)
 
 
 @dataclass(frozen=True)

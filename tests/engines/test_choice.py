@@ -277,8 +277,8 @@ def test_something_else_is_tried_anew(what, checkpoint: Checkpoint, bench: Bench
     elif what == "version":
         monkeypatch.setattr(choice, "__version__", "0.0")
     elif what == "library":
-        versions = choice._find_version
-        monkeypatch.setattr(choice, "_find_version", lambda name: "0.0" if name == "openvino" else versions(name))
+        versions = choice.find_version
+        monkeypatch.setattr(choice, "find_version", lambda name: "0.0" if name == "openvino" else versions(name))
     else:
         monkeypatch.setenv("OMP_NUM_THREADS", "77")
     chosen(other, "auto", precision)

@@ -261,7 +261,7 @@ def test_another_machine_or_version_is_measured_anew(measured, monkeypatch):
     calibrate("torch")
     monkeypatch.setattr(calibration, "describe_machine", lambda: {"threads": 99})
     calibrate("torch")
-    monkeypatch.setattr(calibration, "_find_version", lambda library: "99.0")
+    monkeypatch.setattr(calibration, "find_version", lambda library: "99.0")
     calibrate("torch")
     assert len(measured) == 3
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from unetscope import console
 from unetscope.errors import SpecError
 from unetscope.options import Network, NetworkOptions, parse_numbers
 
 if TYPE_CHECKING:
-    from unetscope.data.dataset import Dataset
     from unetscope.engines.engine import EngineName, Precision
     from unetscope.model.cost import Cost
     from unetscope.model.spec import UNetSpec
@@ -20,15 +19,6 @@ if TYPE_CHECKING:
 
 SIDES = {2: (1024, 1024), 3: (128, 128, 128)}
 MOST_LAYERS = 8  # shown
-
-
-@dataclass(frozen=True)
-class Images:
-    """What a network has to know of the images that it is for."""
-
-    ndim: int
-    channels: int
-    classes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -88,8 +78,7 @@ def cost(
     asked = None if shape is None else parse_numbers(shape, "--shape")
     if classes < 1:
         raise SpecError(f"--classes is {classes}; give at least 2, the background among them")
-    names = tuple(str(index) for index in range(classes))
-    spec = _find_spec(run, network, Images(len(asked) if asked else ndim, channels, names))
+    spec = _find_spec(run, network, (len(asked) if asked else ndim, channels, classes))
     block = fitting_shape(spec, _check_shape(spec, asked or SIDES[spec.ndim]))
     counted = count_cost(spec, block)
     estimates = _estimate_all(spec, block, _choose_engines(engine), precision)
@@ -100,10 +89,10 @@ def cost(
         console.print_json({"spec": spec.to_json(), "shape": list(block), **sums, "engines": found})
 
 
-def _find_spec(run: Path | None, network: Network, images: Images) -> UNetSpec:
-    """The network of the run, or that of the options."""
+def _find_spec(run: Path | None, network: Network, images: tuple[int, int, int]) -> UNetSpec:
+    """The network of the run, or that of the options for images of such axes, channels and classes."""
     if run is None:
-        return network.spec_for(cast("Dataset", images))
+        return network.spec_for(*images)
     if network != Network():
         raise SpecError(f"{run} says what the network is, and options for a network came too; leave out one of them")
     from unetscope.engines.bundle import load_source

@@ -63,7 +63,8 @@ def train(
     recipe = settings.recipe(network.preset)
     check_writable(out / "checkpoint.json")
     opened = folders.open(dataset)
-    spec = None if resume and network == Network() else network.spec_for(opened)
+    images = (opened.ndim, opened.channels, len(opened.classes))
+    spec = None if resume and network == Network() else network.spec_for(*images)
     if resume:
         for run_folder in [out] if folds is None else sorted(out.glob("fold-*")):
             refuse_changes(run_folder, settings)

@@ -73,6 +73,20 @@ class Bundle:
         """SHA-256 over names and contents of the network's files: what tells one exported network from another."""
         return hashlib.sha256(json.dumps(dict(self.sha256), sort_keys=True).encode()).hexdigest()
 
+    def check_plain(self) -> None:
+        """Refuse a graph that does more than the network: it is for other programs.
+
+        Raises:
+            CheckpointError: The graph normalizes, or returns labels.
+        """
+        given = {"--normalize": self.normalizes, "--labels": self.returns_labels}
+        if options := " and ".join(option for option, is_given in given.items() if is_given):
+            raise CheckpointError(
+                f"{self.network.parent} was exported with {options}, for programs that cannot do this themselves; "
+                "segment works tile by tile and needs a network that turns normalized images into scores: export the "
+                f"run without {options}"
+            )
+
     @classmethod
     def load(cls, folder: Path | str) -> Bundle:
         """Read the folder that `export` wrote.
@@ -135,18 +149,8 @@ def load_source(folder: Path | str) -> Source:
             "(--out), after finishing its training with --resume if it was stopped, or the folder that export wrote"
         )
     bundle = Bundle.load(folder)
-    _check_plain(folder, bundle)
+    bundle.check_plain()
     return bundle
-
-
-def _check_plain(folder: Path, bundle: Bundle) -> None:
-    """Refuse a graph that does more than the network: it is for other programs."""
-    given = {"--normalize": bundle.normalizes, "--labels": bundle.returns_labels}
-    if options := " and ".join(option for option, is_given in given.items() if is_given):
-        raise CheckpointError(
-            f"{folder} was exported with {options}, for programs that cannot do this themselves; segment works tile by "
-            f"tile and needs a network that turns normalized images into scores: export the run without {options}"
-        )
 
 
 def _choose_network(files: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import chain, product, repeat
 from math import inf, isfinite, prod
@@ -22,8 +21,8 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.engines.bundle import Bundle, Source
 from unetscope.engines.cache import Shelf, key_of
 from unetscope.engines.engine import Arithmetic, Engine, EngineName, Precision
-from unetscope.errors import CheckpointError, SpecError
-from unetscope.machine import describe_machine, has_accelerator
+from unetscope.errors import SpecError
+from unetscope.machine import describe_machine, find_version, has_accelerator
 
 Wanted = Literal["auto", "torch", "openvino"]
 Labels = NDArray[np.unsignedinteger]
@@ -146,11 +145,7 @@ def build_engine(source: Source, name: EngineName, precision: Precision = "auto"
 
 def _build_exported(bundle: Bundle, wanted: Wanted, precision: Precision) -> Engine:
     """The engine that reads the bundle's file; in bfloat16 only what was seen to bear it."""
-    if bundle.normalizes or bundle.returns_labels:
-        raise CheckpointError(
-            f"{bundle.network} normalizes or takes the arg-max itself, for other programs; export the network again "
-            "without these"
-        )
+    bundle.check_plain()
     kind: Precision = "float32" if precision == "auto" and not bundle.bears_bfloat16 else precision
     if wanted != "auto":
         return build_engine(bundle, wanted, kind)
@@ -247,7 +242,7 @@ def _key(checkpoint: Checkpoint, precision: Precision) -> str:
     crops = checkpoint.crops
     return key_of(
         [checkpoint.digest(), checkpoint.spec.to_json(), crops.shape, hashlib.sha256(crops.tobytes()).hexdigest()],
-        [__version__, *(_find_version(library) for library in ("torch", "openvino"))],
+        [__version__, *(find_version(library) for library in ("torch", "openvino"))],
         [describe_machine(), precision],
     )
 
@@ -272,13 +267,6 @@ def _has_card() -> bool:
 
 def _is_installed(library: str) -> bool:
     return find_spec(library) is not None
-
-
-def _find_version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
 
 
 def _is_measured(number: object) -> bool:

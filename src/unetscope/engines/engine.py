@@ -70,13 +70,30 @@ class Engine(ABC):
         Args:
             shape: Spatial shape of the block, ([z,] y, x), one that the network accepts.
         """
-        alive = count_cost(self.spec, shape).peak_activations * ITEMSIZE[self.precision]
-        ends = prod(shape) * 4 * (self.spec.image_channels + max(2, self.spec.classes))
-        return int(alive * self.workspace[self.precision]) + ends
+        return estimate_memory(self.spec, shape, self.precision, self.workspace[self.precision])
 
     def describe(self) -> dict[str, str]:
         """What a result must record of how it was computed."""
-        return {"engine": self.name, "precision": self.precision, "version": str(sys.modules[self.name].__version__)}
+        version = str(sys.modules[self.name].__version__).partition("-")[0]  # OpenVINO adds where it was built
+        return {"engine": self.name, "precision": self.precision, "version": version}
+
+
+def estimate_memory(spec: UNetSpec, shape: tuple[int, ...], precision: Arithmetic, workspace: float) -> int:
+    """Bytes that one block takes at the most, beyond the program and its weights; an estimate.
+
+    Args:
+        spec: The network.
+        shape: Spatial shape of the block, ([z,] y, x), one that the network accepts.
+        precision: What convolutions are computed in.
+        workspace: Memory taken per byte of activations that are alive at once.
+
+    Example:
+        >>> estimate_memory(UNetSpec.by_level((4, 8)), (16, 16), "float32", 1.0)
+        23552
+    """
+    alive = count_cost(spec, shape).peak_activations * ITEMSIZE[precision]
+    ends = prod(shape) * ITEMSIZE["float32"] * (spec.image_channels + max(2, spec.classes))
+    return int(alive * workspace) + ends
 
 
 def label_dtype(spec: UNetSpec) -> np.dtype[np.unsignedinteger]:

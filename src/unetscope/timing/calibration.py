@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from time import perf_counter
 
@@ -21,7 +20,7 @@ from unetscope.engines.cache import Shelf, key_of
 from unetscope.engines.choice import build_engine
 from unetscope.engines.engine import ITEMSIZE, Engine, EngineName, Precision
 from unetscope.errors import SpecError
-from unetscope.machine import describe_machine
+from unetscope.machine import describe_machine, find_version
 from unetscope.model.spec import UNetSpec
 from unetscope.timing.law import count_amounts, find_ratios, fit_costs
 from unetscope.timing.prediction import Calibration, read_calibration
@@ -62,7 +61,7 @@ def calibrate(
     Raises:
         SpecError: The engine is not installed or cannot compute in this precision, or the time was too short.
     """
-    key = key_of(FORMAT, engine, precision, [__version__, _find_version(engine)], describe_machine())
+    key = key_of(FORMAT, engine, precision, [__version__, find_version(engine)], describe_machine())
     known = read_calibration(KEPT.read(key))
     if known is not None:
         return known
@@ -190,10 +189,3 @@ def time_block(engine: Engine, shape: tuple[int, ...], clock: Clock = perf_count
         engine.labels(block)
         runs.append(clock() - start)
     return 1e3 * min(runs)
-
-
-def _find_version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite, prod
 from typing import Any, get_args
 
-from unetscope.engines.engine import ITEMSIZE, Arithmetic, EngineName
+from unetscope.engines.engine import ITEMSIZE, Arithmetic, EngineName, estimate_memory
 from unetscope.errors import SpecError
-from unetscope.model.cost import count_cost
 from unetscope.model.geometry import output_shape
 from unetscope.model.spec import UNetSpec
 from unetscope.timing.law import Amounts, count_amounts, price
@@ -106,7 +105,8 @@ class Calibration:
             layers[work.layer] = layers.get(work.layer, 0.0) + price(amounts, self.costs)
         total = sum(layers.values())
         low, high = (total * _quantile(self.ratios, share) for share in (LOW, HIGH))
-        return Prediction(total, low, high, prod(output_shape(spec, shape)), self._peak_bytes(spec, shape), layers)
+        memory = estimate_memory(spec, shape, self.precision, self.workspace)
+        return Prediction(total, low, high, prod(output_shape(spec, shape)), memory, layers)
 
     def _check_known(self, amounts: Amounts) -> None:
         """Refuse to guess."""
@@ -116,12 +116,6 @@ class Calibration:
                 f"cannot tell what this network takes with {self.engine}: the calibration has not measured "
                 f"{missing[0]}; calibrate anew with more time"
             )
-
-    def _peak_bytes(self, spec: UNetSpec, shape: tuple[int, ...]) -> int:
-        """As the engine itself estimates it (`Engine.memory`), without building it."""
-        alive = count_cost(spec, shape).peak_activations * ITEMSIZE[self.precision]
-        ends = prod(shape) * 4 * (spec.image_channels + max(2, spec.classes))
-        return int(alive * self.workspace) + ends
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same calibration."""
