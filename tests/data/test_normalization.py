@@ -38,7 +38,7 @@ def statistics(mean: float = 100.0, std: float = 20.0, dtype: str = "uint8") -> 
 @given(image=images(), slab=st.integers(1, 60))
 def test_slabs_measure_what_numpy_measures_at_once(image: np.ndarray, slab: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalization, "_SLAB_PIXELS", slab)
+        patch.setattr(normalization, "_SLAB_VALUES", slab)
         measured = measure(image)
     flat = image.reshape(len(image), -1).astype(np.float64)
     largest = abs(flat).max() + 1e-300
@@ -54,12 +54,12 @@ def test_a_small_contrast_on_a_large_offset_is_not_lost() -> None:
 
 
 def test_equal_values_have_no_contrast_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "_SLAB_PIXELS", 40)
+    monkeypatch.setattr(normalization, "_SLAB_VALUES", 40)
     assert measure(np.full((1, 30, 7), 0.1)).std == (0.0,)
 
 
 def test_no_slab_is_larger_than_it_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "_SLAB_PIXELS", 100)
+    monkeypatch.setattr(normalization, "_SLAB_VALUES", 100)
     np.save(tmp_path / "a.npy", np.zeros((2, 64, 9)))
     seen: list[tuple[int, ...]] = []
     monkeypatch.setattr(normalization, "_measure_slab", lambda slab, name: seen.append(slab.shape) or statistics())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
+from math import prod
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
@@ -15,7 +16,7 @@ from unetscope.errors import DataError, ImageError
 Array = np.ndarray[Any, np.dtype[Any]]
 Scheme = Literal["range", "dataset", "image", "window"]
 
-_SLAB_PIXELS = 2**21
+_SLAB_VALUES = 2**21
 _COUNTABLE = (np.dtype(np.uint8), np.dtype(np.uint16))  # so few values that counting them is faster
 _DRAWN = 10_000  # foreground pixels of each image
 
@@ -47,6 +48,13 @@ class Affine:
             >>> Affine((10.0,), (5.0,)).apply(np.array([[0, 10, 20]], np.uint8))
             array([[-2.,  0.,  2.]], dtype=float32)
         """
+        # Bit by bit, as the intermediate float64 numbers take more memory than block and result together.
+        normalized = np.empty(block.shape, np.float32)
+        for start, stop in _cut_slabs(block.shape):
+            normalized[:, start:stop] = self._apply(block[:, start:stop])
+        return normalized
+
+    def _apply(self, block: Array) -> np.ndarray[Any, np.dtype[np.float64]]:
         one_each = (-1,) + (1,) * (block.ndim - 1)
         if self.window:
             low, high = np.reshape(self.window, (-1, 2)).T
@@ -54,7 +62,7 @@ class Affine:
         # In float64, or the differences of large integers would be lost.
         centered = np.subtract(block, np.reshape(self.shift, one_each), dtype=np.float64)
         centered /= np.reshape(self.scale, one_each)
-        return np.asarray(centered, np.float32)
+        return centered
 
 
 @dataclass(frozen=True)
@@ -338,10 +346,16 @@ def _scales(statistics: Statistics) -> tuple[float, ...]:
 
 
 def _slabs(image: Array) -> Iterator[Array]:
-    """The image cut along its first spatial axis into blocks of about `_SLAB_PIXELS` values."""
-    thickness = max(1, _SLAB_PIXELS * image.shape[1] // image.size)
-    for start in range(0, image.shape[1], thickness):
-        yield image[:, start : start + thickness]
+    """The image cut along its first spatial axis."""
+    for start, stop in _cut_slabs(image.shape):
+        yield image[:, start:stop]
+
+
+def _cut_slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Where an image is cut along its first spatial axis into slabs of about `_SLAB_VALUES` values."""
+    thickness = max(1, _SLAB_VALUES * shape[1] // max(1, prod(shape)))
+    for start in range(0, shape[1], thickness):
+        yield start, min(start + thickness, shape[1])
 
 
 def _measure_slab(slab: Array, name: str) -> Statistics:
