@@ -62,7 +62,7 @@ class Affine:
         # In float64, or the differences of large integers would be lost.
         centered = np.subtract(block, np.reshape(self.shift, one_each), dtype=np.float64)
         centered /= np.reshape(self.scale, one_each)
-        return centered
+        return np.asarray(centered)
 
 
 @dataclass(frozen=True)
