@@ -409,7 +409,7 @@ def test_what_cannot_be_done_with_an_exported_network(tmp_path: Path, monkeypatc
     with pytest.raises(UnetscopeError, match="float64"):
         choose_engine(exported, "auto", "float64")
     for does in ("normalizes", "returns_labels"):
-        with pytest.raises(UnetscopeError, match="export the network again"):
+        with pytest.raises(UnetscopeError, match="export the run without --"):
             choose_engine(replace(exported, **{does: True}))
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UnetscopeError, match="pip install 'unetscope"):
