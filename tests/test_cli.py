@@ -229,13 +229,52 @@ def test_profile_and_report_tell_where_their_files_are(place: Path, tmp_path: Pa
     code, out, err = run("profile", place / "run", place / "data", "--out", file, "--role", "train", "--json")
     told, written = json.loads(out), json.loads(file.read_text())
     assert code == 0
+    assert told["profile"] == str(file)
+    assert [layer["layer"] for layer in told["layers"]] == [layer["layer"] for layer in written["layers"]]
+    assert all(sentence.split(", ")[0] in err for sentence in told["sentences"])
+    with np.load(file.with_suffix(".npz")) as pictures:
+        assert pictures["0/head/probe"].dtype == np.uint8
+    check_report(file, tmp_path / "pictures", {"uplot.svg", "uplot.png", "gates.svg", "ladder.svg", "plane.svg"}, run)
+
+
+def test_the_published_profile_is_reported_too(place: Path, tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "paper.json"
+    words = ("profile", place / "run", place / "data", "--out", file, "--role", "train", "--paper", "--json")
+    code, out, err = run(*words)
+    told, written = json.loads(out), json.loads(file.read_text())
+    assert code == 0
     assert told == {"profile": str(file), "verdict": written["verdict"], "ceilings": written["ceilings"]}
     assert told["verdict"] in err
-    code, out, _ = run("report", file, "--out", tmp_path / "pictures", "--json")
+    check_report(file, tmp_path / "pictures", {"uplot.svg", "uplot.png"}, run)
+
+
+def check_report(file: Path, folder: Path, wanted: set[str], run: Run) -> None:
+    """All pictures are where `report` says."""
+    code, out, _ = run("report", file, "--out", folder, "--json")
     assert code == 0
     pictures = [Path(path) for path in json.loads(out)["pictures"]]
-    assert {path.name for path in pictures} >= {"uplot.svg", "uplot.png"}
-    assert all(path.parent == tmp_path / "pictures" and path.stat().st_size for path in pictures)
+    assert {path.name for path in pictures} >= wanted
+    assert all(path.parent == folder and path.stat().st_size for path in pictures)
+
+
+def test_training_can_be_profiled_epoch_by_epoch(place: Path, tmp_path: Path, run: Run) -> None:
+    words = (
+        "train",
+        place / "data",
+        "--out",
+        tmp_path / "run",
+        "--epochs",
+        "4",
+        "--widths",
+        "4,8",
+        "--epoch-steps",
+        "2",
+    )
+    assert run(*words, "--profile-every", "2")[0] == 0
+    written = sorted(path.name for path in (tmp_path / "run" / "profiles").iterdir())
+    assert written == ["profile-00002.json", "profile-00004.json"]
+    check_report(tmp_path / "run" / "profiles", tmp_path / "pictures", {"epochs.svg", "uplot.png"}, run)
+    assert run(*words, "--profile-every", "0")[0] == 2
 
 
 # ---------------------------------------------------------------------------------------------------- segmenting

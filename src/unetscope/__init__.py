@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from unetscope.engines.bundle import Bundle
     from unetscope.evaluation import evaluate
     from unetscope.exports import export
-    from unetscope.information.profile import Profile, profile
+    from unetscope.information.profile import Profile
+    from unetscope.information.profiling import profile
     from unetscope.model.spec import UNetSpec
     from unetscope.model.unet import UNet
     from unetscope.scores.overlap import Scores
@@ -42,7 +43,7 @@ _HOMES = {
     "UNetSpec": "model.spec",
     "evaluate": "evaluation",
     "export": "exports",
-    "profile": "information.profile",
+    "profile": "information.profiling",
     "segment": "segmentation",
     "train": "training.loop",
 }

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from unetscope import __version__, console
+from unetscope.commands.calibrating import calibrate
 from unetscope.commands.costs import cost
 from unetscope.commands.exporting import export
 from unetscope.commands.images import check, demo, fetch
 from unetscope.commands.information import profile, report
 from unetscope.commands.networks import evaluate, segment, train
+from unetscope.commands.sizing import size
 from unetscope.errors import UnetscopeError
 
 STOPPED, UNREAD = 130, 141  # what shells say of programs that an interrupt or a closed pipe ended
@@ -41,13 +43,15 @@ app = App(
 app.command(demo, sort_key=1)
 app.command(fetch, sort_key=2)
 app.command(check, sort_key=3)
-app.command(train, sort_key=4, usage="Usage: unetscope train DATASET --out PATH [OPTIONS]")
-app.command(evaluate, sort_key=5)
-app.command(segment, sort_key=6, usage="Usage: unetscope segment RUN IMAGE... --out PATH [OPTIONS]")
-app.command(export, sort_key=7, usage="Usage: unetscope export RUN --out PATH [OPTIONS]")
-app.command(profile, sort_key=8, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
-app.command(report, sort_key=9)
-app.command(cost, sort_key=10)
+app.command(size, sort_key=4)
+app.command(train, sort_key=5, usage="Usage: unetscope train DATASET --out PATH [OPTIONS]")
+app.command(evaluate, sort_key=6)
+app.command(segment, sort_key=7, usage="Usage: unetscope segment RUN IMAGE... --out PATH [OPTIONS]")
+app.command(export, sort_key=8, usage="Usage: unetscope export RUN --out PATH [OPTIONS]")
+app.command(profile, sort_key=9, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
+app.command(report, sort_key=10)
+app.command(calibrate, sort_key=11)
+app.command(cost, sort_key=12)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -16,9 +16,13 @@ from unetscope.errors import OutputError
 from unetscope.evaluation import evaluate, select
 from unetscope.file_segmentation import open_job, run_job
 from unetscope.files import check_writable, write_json, write_text
-from unetscope.information.profile import ProfileSettings, profile
+from unetscope.information.gallery import make_gallery, save_gallery
+from unetscope.information.profiling import ProfileSettings, profile
+from unetscope.information.sentences import describe
+from unetscope.information.subject import subject_of
+from unetscope.information.views import view_dataset
+from unetscope.reporting.pictures import save_pictures
 from unetscope.reporting.sheet import Row, draw_sheet
-from unetscope.reporting.uplot import save_figures
 from unetscope.scores.overlap import Scores
 from unetscope.segmentation import Segmenter
 from unetscope.training.loop import train
@@ -26,11 +30,11 @@ from unetscope.training.progress import Epoch
 from unetscope.training.recipe import Recipe
 
 MARK = "made-by-unetscope-demo"
-WRITTEN = ("data", "run", "segmented", "scores.json", "profile.json", "segmentations.png")
+WRITTEN = ("data", "run", "segmented", "scores.json", "profile.json", "profile.npz", "segmentations.png")
 PICTURED = 4
 EPOCHS_TOLD = 5  # one epoch of so many is told
 IMAGES, SHAPE = {"train": 64, "test": 12}, (144, 144)
-PROFILED = ProfileSettings(coding="clusters")  # packed cells fill every block alike
+PROFILED = ProfileSettings(effort="brief")
 
 
 def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
@@ -42,7 +46,7 @@ def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
         epochs: How long to train.
 
     Returns:
-        Plain values: the folder, the test Dice, the verdict on the profile, seconds.
+        Plain values: the folder, the test Dice, what the profile says, seconds.
 
     Raises:
         RecipeError: The number of epochs is out of range.
@@ -65,11 +69,11 @@ def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
     console.say(f"scores: {out / 'scores.json'}")
     console.head("4. Test images segmented, from the worst to the best")
     _picture(checkpoint, dataset, scores, out)
-    console.head("5. What every layer knows of image and label, by the published estimator, with its controls")
-    verdict = _profile(checkpoint, dataset, out)
+    console.head("5. What every layer, skip and up path knows of the labels, with its controls")
+    sentences = _profile(checkpoint, dataset, out)
     seconds = time.perf_counter() - started
     console.say(f"\ndone in {console.format_seconds(seconds)}; everything is in {out}")
-    return {"folder": str(out), "dice": scores.dice, "verdict": verdict, "seconds": round(seconds, 3)}
+    return {"folder": str(out), "dice": scores.dice, "sentences": list(sentences), "seconds": round(seconds, 3)}
 
 
 def _clear(out: Path) -> None:
@@ -113,13 +117,17 @@ def _picture(checkpoint: Checkpoint, dataset: Dataset, scores: Scores, out: Path
     console.say(f"picture: {out / 'segmentations.png'}")
 
 
-def _profile(checkpoint: Checkpoint, dataset: Dataset, out: Path) -> str:
-    """Profile and draw; returns the verdict."""
+def _profile(checkpoint: Checkpoint, dataset: Dataset, out: Path) -> tuple[str, ...]:
+    """Profile and draw; returns what the profile says."""
     with console.show_progress("profiling") as bar:
         profiled = profile(checkpoint, dataset, PROFILED, bar.update)
     profiled.save(out / "profile.json")
-    console.say(profiled.verdict)
+    views = view_dataset(checkpoint, dataset, PROFILED.role)
+    save_gallery(make_gallery(subject_of(checkpoint), views), out / "profile.npz")
+    said = describe(profiled)
+    for sentence in said:
+        console.say(sentence)
     console.say(f"profile: {out / 'profile.json'}")
-    for path in save_figures(profiled, out):
+    for path in save_pictures(out / "profile.json", out):
         console.say(f"picture: {path}")
-    return profiled.verdict
+    return said

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 IMAGE = "image"
 HEAD = "head"
@@ -50,3 +51,15 @@ class Wiring:
     def joins(self) -> tuple[str, ...]:
         """The layers that read more than one source: where a skip meets the up path."""
         return tuple(layer for layer, sources in self.sources.items() if len(sources) > 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values from which `from_json` makes the same wiring."""
+        return {name: dict(getattr(self, name)) for name in ("sources", "strides", "widths")}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The wiring that `to_json` wrote."""
+        sources, strides = (
+            {layer: tuple(values) for layer, values in content[name].items()} for name in ("sources", "strides")
+        )
+        return cls(sources, strides, content["widths"])

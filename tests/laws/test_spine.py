@@ -9,8 +9,9 @@ import pytest
 
 import unetscope
 from unetscope.data.scenes import write_dataset
-from unetscope.information.profile import ProfileSettings
-from unetscope.reporting.uplot import save_figures
+from unetscope.information.profiling import ProfileSettings
+from unetscope.information.published.paper import PaperSettings, profile_as_published
+from unetscope.reporting.pictures import save_pictures
 
 SCENES = [("cells", (32, 32)), ("aerial", (48, 40)), ("nuclei", (8, 24, 24))]
 
@@ -43,10 +44,15 @@ def test_images_to_uplot(scene: str, shape: tuple[int, ...], padded: bool, tmp_p
     assert labels.max() < len(dataset.classes)
     assert np.array_equal(labels, unetscope.segment(checkpoint, image))
 
-    profiled = unetscope.profile(checkpoint, dataset, ProfileSettings(role="train"))
-    assert [layer.layer for layer in profiled.layers[1:]] == list(spec.wiring.layers)
-    assert all(layer.trained.input.upper <= profiled.input_ceiling + 1e-9 for layer in profiled.layers)
-    assert all(path.stat().st_size for path in save_figures(profiled, tmp_path))
+    profiled = unetscope.profile(checkpoint, dataset, ProfileSettings(role="train", effort="brief"))
+    assert [layer.layer for layer in profiled.layers] == list(spec.wiring.layers)
+    assert all(layer.linear.value <= profiled.prior.value + 1e-9 for layer in profiled.layers)
+    profiled.save(tmp_path / "profile.json")
+    assert all(path.stat().st_size for path in save_pictures(tmp_path / "profile.json", tmp_path))
+
+    published = profile_as_published(checkpoint, dataset, PaperSettings(role="train"))
+    assert [layer.layer for layer in published.layers[1:]] == list(spec.wiring.layers)
+    assert all(layer.trained.input.upper <= published.input_ceiling + 1e-9 for layer in published.layers)
 
 
 def test_a_network_with_one_foreground_score_learns_the_same_classes(tmp_path: Path) -> None:

@@ -1,163 +1,158 @@
-"""The U-Plot shows every number, hides nothing behind anything, and is the same file every time."""
+"""The U-Plot of a profile shows every number with its verdict, hides nothing and is the same file every time."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import combinations
-from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
-from PIL import Image
+from profiles import NESTED, SMALL, WIRINGS, make_profile
 
-from unetscope.errors import OutputError
-from unetscope.information.coding import CodeStatistics
-from unetscope.information.estimators.kernel import Bounds, LabelInformation, ShuffledInformation
-from unetscope.information.profile import Estimate, LayerProfile, Profile, ProfileSettings
-from unetscope.model.spec import UNetSpec
-from unetscope.reporting.panel import choose_colors, name_block, name_group
-from unetscope.reporting.plane import draw_plane
-from unetscope.reporting.uplot import control_panels, draw_uplot, save_figures, trained_panels
-from unetscope.wiring import IMAGE, Wiring
-
-
-@pytest.fixture
-def make_profile():
-    """A profile of a network with random numbers below its ceilings."""
-
-    def make(spec, label_ceiling=4.2, images=65, wiring=None):
-        chance = np.random.default_rng(0)
-        wiring = wiring or spec.wiring
-
-        def estimate():
-            bits = chance.uniform(0, 6)
-            label = bits * label_ceiling / 6.1
-            return Estimate(Bounds(bits / 2, bits), LabelInformation(label, 0.0, label), bool(bits > 5))
-
-        layers = tuple(
-            LayerProfile(layer, estimate(), estimate(), ShuffledInformation(0.4, 0.1, 0.5), bool(chance.random() < 0.3))
-            for layer in (IMAGE, *wiring.layers)
-        )
-        names = tuple(f"image {index}" for index in range(images))
-        codes = CodeStatistics(30, 20, label_ceiling)
-        return Profile(layers, names, (128, 128), False, codes, ProfileSettings(), spec, wiring, {})
-
-    return make
-
-
-SPECS = {
-    "depth 0": UNetSpec.by_level((4,)),
-    "depth 1, three convolutions": UNetSpec.by_level((4, 8), convolutions=3, down="strided", skips=()),
-    "depth 2": UNetSpec.by_level((4, 8, 8)),
-    "23 layers": UNetSpec.preset("ronneberger2015"),
-    "volumes": UNetSpec.by_level((4, 8, 8, 8), ndim=3, strides=((1, 2, 2), (2, 2, 2), (2, 2, 2)), convolutions=1),
-}
+from unetscope.information.findings import LINEAR, MLP, SHUFFLED, UNTRAINED
+from unetscope.reporting.figures import save_figure
+from unetscope.reporting.palette import STROKES
+from unetscope.reporting.panel import SIGNED_COLORS, choose_colors, format_bits
+from unetscope.reporting.placement import assign_lanes, place_layers
+from unetscope.reporting.uplot import control_panels, draw_uplot, flow_panel, gain_panel
 
 
 def written(figure):
     """Every text that can be seen, with its box in pixels."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)
-    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
-    return [(text, text.get_window_extent(renderer)) for text in texts], figure.bbox
+    unseen = {label for axes in figure.axes for label in labels_beyond(axes)}
+    texts = [one for one in figure.findobj(Text) if one.get_text() and one.get_visible() and one not in unseen]
+    return [(text, Text.get_window_extent(text, renderer)) for text in texts], figure.bbox
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_no_label_overlaps_another_or_leaves_the_page(make_profile, name):
-    texts, page = written(draw_uplot(make_profile(SPECS[name]), "runs/nuclei"))
+def labels_beyond(axes):
+    """Labels of ticks outside of the limits of their axis, which are not drawn."""
+    for axis in (axes.xaxis, axes.yaxis):
+        low, high = sorted(axis.get_view_interval())
+        for tick in axis.get_major_ticks():
+            if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
+                yield from (tick.label1, tick.label2)
+
+
+@pytest.mark.parametrize("name", WIRINGS)
+def test_no_label_overlaps_another_or_leaves_the_page(name):
+    texts, page = written(draw_uplot(make_profile(WIRINGS[name]), "runs/nuclei"))
     for text, box in texts:
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text
+        assert text.get_fontsize() >= 7
     for (one, box), (other, other_box) in combinations(texts, 2):
         overlap = min(box.x1, other_box.x1) - max(box.x0, other_box.x0)
         assert overlap <= 0 or min(box.y1, other_box.y1) - max(box.y0, other_box.y0) <= 0, (one, other)
 
 
-@pytest.mark.parametrize("draw", [draw_uplot, draw_plane])
-def test_the_longest_name_of_a_run_fits(make_profile, draw):
-    texts, page = written(draw(make_profile(SPECS["depth 0"]), "/home/someone/experiments" * 9))
-    (title,) = [box for text, box in texts if "home" in text.get_text()]
-    assert page.x0 <= title.x0
-    assert title.x1 <= page.x1
-
-
-@pytest.mark.parametrize("draw", [draw_uplot, draw_plane])
-def test_no_text_is_smaller_than_seven_points(make_profile, draw):
-    texts, _ = written(draw(make_profile(SPECS["23 layers"])))
-    assert min(text.get_fontsize() for text, _ in texts) >= 7
-
-
-def test_every_number_is_written(make_profile):
-    profile = make_profile(SPECS["depth 2"])
-    texts, _ = written(draw_uplot(profile))
-    found = [text.get_text() for text, _ in texts]
-    for panel in (*trained_panels(profile), *control_panels(profile)):
+@pytest.mark.parametrize("name", ["lee2021", "nested"])
+def test_every_number_is_written(name):
+    profile = make_profile(WIRINGS[name])
+    found = [text.get_text() for text, _ in written(draw_uplot(profile))[0]]
+    for panel in (flow_panel(profile), gain_panel(profile), *control_panels(profile)):
         assert panel.title in found
-        for bits in panel.bits.values():
-            found.remove(f"{bits:.2f}")
+        for layer, bits in panel.bits.items():
+            found.remove(format_bits(bits, panel.ceiling))
+            assert panel.write(layer) == format_bits(bits, panel.ceiling)
+        for note in panel.notes.values():
+            found.remove(note)
+    together = " ".join(found)
+    for gate in profile.gates:
+        for part in gate.parts:
+            added = part.added[LINEAR]
+            assert f"{added.value:.3f}".replace("-0.000", "0.000") in together
+            assert f"\u00b1{added.interval.half_width:.3f}" in together
 
 
-def test_the_facts_are_written(make_profile):
-    profile = make_profile(SPECS["depth 2"])
-    texts = " ".join(" ".join(text.get_text().split()) for text, _ in written(draw_uplot(profile, "runs/nuclei"))[0])
-    for fact in ("runs/nuclei", "N = 65 validation images", "variance 0.2", "6.02 bits", "4.20 bits", profile.verdict):
-        assert fact in texts
+def test_panels_hold_what_was_measured():
+    profile = make_profile(WIRINGS["lee2021"])
+    assert flow_panel(profile).bits == {layer.layer: layer.linear.value for layer in profile.layers}
+    for layer in profile.layers:
+        gain = gain_panel(profile).bits[layer.layer]
+        assert gain == pytest.approx(layer.linear.value - layer.bits[UNTRAINED].value)
+    untrained, shuffled, mlp = control_panels(profile)
+    for panel, name in ((untrained, UNTRAINED), (shuffled, SHUFFLED), (mlp, MLP)):
+        assert panel.bits == {one.layer: one.bits[name].value for one in profile.layers if name in one.bits}
 
 
-def test_what_says_nothing_is_marked(make_profile):
-    profile = make_profile(SPECS["23 layers"])
-    seen, known = trained_panels(profile)
-    assert seen.void == {layer.layer for layer in profile.layers if layer.trained.saturated}
-    assert known.void == {layer.layer for layer in profile.layers if layer.fails_control}
-    untrained, _, _ = control_panels(profile)
-    hatched = draw_uplot(profile).findobj(lambda artist: getattr(artist, "get_hatch", str)())
-    assert len(hatched) == len(seen.void) + len(known.void) + len(untrained.void) + 1  # and the key
+def test_what_cannot_be_told_is_hatched_and_what_fails_its_control_is_hollow():
+    failing = ("encoder.1.conv2", "head")
+    profile = make_profile(WIRINGS["lee2021"], failing=failing)
+    panel = flow_panel(profile)
+    assert panel.hollow == set(failing)
+    assert panel.void == {layer.layer for layer in profile.layers if profile.word(layer) == "cannot tell"}
+    assert panel.void
+    assert not panel.void & panel.hollow
+    figure = draw_uplot(profile)
+    hatched = figure.findobj(lambda artist: getattr(artist, "get_hatch", str)())
+    assert len(hatched) == len(panel.void) + len(gain_panel(profile).void) + 1  # and the key
 
 
-def test_files_are_the_same_every_time(make_profile, tmp_path):
-    profile = make_profile(SPECS["depth 2"])
-    first, second = (save_figures(profile, tmp_path / folder, "a run") for folder in ("first", "second"))
-    assert [path.name for path in first] == ["uplot.svg", "uplot.png", "plane.svg", "plane.png"]
+def test_an_untrained_network_gains_nothing_that_could_be_told():
+    profile = make_profile(WIRINGS["depth 1"], skill=-0.01, seed=3)
+    panel = gain_panel(profile)
+    quiet = {one.layer for one in profile.layers if not profile.beyond_twin(one).interval.excludes(0)}
+    assert panel.void == quiet
+
+
+@pytest.mark.parametrize("word", STROKES)
+def test_arrows_say_what_a_path_is_for(word):
+    join = "decoder.0.conv1"
+    words = {(join, "decoder.0.up"): word}
+    profile = make_profile(WIRINGS["depth 1"], words=words)
+    (gate,) = profile.gates
+    assert gate.part("up").status.word == word
+    flow = flow_panel(profile).flows["decoder.0.up", join]
+    assert flow.stroke == STROKES[word]
+    assert flow.blocked == (word == "dead")
+    lines = draw_uplot(profile).axes[1].lines
+    assert any(
+        line.get_color() == STROKES[word].color and line.get_linewidth() == STROKES[word].width for line in lines
+    )
+
+
+def test_words_differ_in_more_than_color():
+    assert len({stroke.dashes for stroke in STROKES.values()}) == len(STROKES)
+
+
+def test_references_stand_on_the_color_bar():
+    texts = [text.get_text() for text, _ in written(draw_uplot(make_profile(WIRINGS["depth 1"])))[0]]
+    profile = make_profile(WIRINGS["depth 1"])
+    for name, floor in (("position alone", "position"), ("15-pixel window", "patch 15")):
+        assert f"{name} {profile.floors[floor].value:.2f}" in texts
+
+
+def test_the_facts_are_written():
+    profile = replace(make_profile(networks=3), warnings=("some images were small",))
+    text = " ".join(" ".join(text.get_text().split()) for text, _ in written(draw_uplot(profile))[0])
+    for fact in ("nuclei-16-32-64", "65 images of 3 networks", "background, nucleus", "Note: some images were small."):
+        assert fact in text
+    assert f"{profile.prior.value:.3f}" in text
+
+
+@pytest.mark.parametrize(("images", "prior"), [(1, 0.57), (2, 0.01), (30, 2.5)])
+def test_few_images_and_rare_labels_can_be_drawn(images, prior):
+    profile = make_profile(images=images, prior=prior)
+    written(draw_uplot(profile))
+    notes = flow_panel(profile).notes.values()
+    assert all(note == "\u00b1?" for note in notes) == (images == 1)
+
+
+def test_files_are_the_same_every_time(tmp_path):
+    profile = make_profile(SMALL)
+    first, second = (save_figure(draw_uplot(profile), tmp_path / folder / "uplot") for folder in ("first", "second"))
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes()
-    ElementTree.parse(first[0])
-    with Image.open(first[1]) as picture:
-        assert len(np.unique(np.asarray(picture.convert("L")))) > 20
 
 
-def test_a_name_is_never_read_as_mathematics(make_profile, tmp_path):
-    sources = {"$\\frac$.a_b": ("image",), "<&>.$x": ("$\\frac$.a_b",), "head": ("<&>.$x",)}
-    wiring = Wiring(sources, dict.fromkeys(sources, (1, 1)), {})
-    profile = make_profile(SPECS["depth 0"], wiring=wiring)
-    paths = save_figures(profile, tmp_path, r"C:\runs\$\frac{1$")
-    ElementTree.parse(paths[0])
-    texts, _ = written(draw_uplot(profile, r"$\frac{1$"))
-    assert r"Information flow in $\frac{1$" in [text.get_text() for text, _ in texts]
-
-
-def test_the_settings_of_matplotlib_stay_as_they_are(make_profile, tmp_path):
+def test_the_settings_of_matplotlib_stay_as_they_are():
     before = dict(matplotlib.rcParams)
-    save_figures(make_profile(SPECS["depth 0"]), tmp_path)
+    draw_uplot(make_profile())
     assert dict(matplotlib.rcParams) == before
-
-
-def test_labels_without_entropy_can_be_drawn(make_profile, tmp_path):
-    save_figures(make_profile(SPECS["depth 2"], label_ceiling=0.0), tmp_path)
-
-
-def test_a_profile_of_resampled_training_images_says_so(make_profile):
-    profile = make_profile(SPECS["depth 0"])
-    profile = replace(profile, resampled=True, settings=replace(profile.settings, role="train"))
-    texts = [text.get_text() for text, _ in written(draw_uplot(profile))[0]]
-    assert any("N = 65 training images of 128 \u00d7 128 pixels, resampled" in text for text in texts)
-
-
-def test_a_folder_that_cannot_be_written_is_said(make_profile, tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="cannot be written"):
-        save_figures(make_profile(SPECS["depth 0"]), tmp_path / "file")
 
 
 def relative_luminance(color):
@@ -166,14 +161,16 @@ def relative_luminance(color):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_numbers_can_be_read_on_every_color():
+def test_numbers_can_be_read_on_every_signed_color():
     """Contrast as the Web Content Accessibility Guidelines 2.1 define it."""
-    for bits in np.linspace(0, 1, 501):
-        dark, light = sorted(relative_luminance(color) for color in choose_colors(bits, 1.0))
+    span = matplotlib.colors.Normalize(-1, 1)
+    for bits in np.linspace(-1, 1, 501):
+        dark, light = sorted(relative_luminance(color) for color in choose_colors(bits, span, SIGNED_COLORS))
         assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_names_are_cut_to_fit():
-    assert name_block("down1.maxpool_conv.1.double_convolution") == "dou\u2026ion"
-    assert len(name_group(["down1.maxpool_conv.1.a", "up2.x"])) == 11
-    assert name_group(["image", "head"]) == ""
+def test_bridges_of_one_row_never_cover_each_other():
+    layout = place_layers(NESTED)
+    lanes = assign_lanes(NESTED, layout)
+    assert lanes["x00", "x02"] not in (lanes["x00", "x01"], lanes["x01", "x02"])
+    assert lanes["x10", "x11"] == 0

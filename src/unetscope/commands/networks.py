@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from unetscope import console
-from unetscope.errors import CheckpointError
+from unetscope.errors import CheckpointError, RecipeError
 from unetscope.files import check_writable
 from unetscope.options import (
     Folders,
@@ -23,9 +23,13 @@ from unetscope.options import (
 from unetscope.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from unetscope.checkpoint import Checkpoint
     from unetscope.data.dataset import Dataset
     from unetscope.model.spec import UNetSpec
     from unetscope.training.loop import Resume
+    from unetscope.training.progress import Epoch
+
+PROFILES = "profiles"
 
 
 def train(
@@ -36,6 +40,7 @@ def train(
     folds: int | None = None,
     resume: bool = False,
     allow_drift: bool = False,
+    profile_every: int | None = None,
     json: bool = False,
     folders: FoldersOptions = Folders(),
     network: NetworkOptions = Network(),
@@ -52,6 +57,8 @@ def train(
             the network that never saw it.
         resume: Go on with the run in this folder.
         allow_drift: Go on with other versions, devices or threads too; the weights will differ slightly.
+        profile_every: Profile the network briefly after every so many epochs, into the folder `profiles` of the run,
+            which `report` draws.
         json: Print the result as JSON on standard output.
         folders: Where the dataset keeps its files.
         network: The network.
@@ -61,6 +68,11 @@ def train(
     from unetscope.training.loop import train as run
 
     recipe = settings.recipe(network.preset)
+    if profile_every is not None and (profile_every < 1 or folds is not None):
+        raise RecipeError(
+            f"--profile-every {profile_every} came{' with --folds' if folds else ''}; give a whole number of at least "
+            "1, and no folds, whose networks are profiled together when they are done"
+        )
     check_writable(out / "checkpoint.json")
     opened = folders.open(dataset)
     images = (opened.ndim, opened.channels, len(opened.classes))
@@ -80,15 +92,32 @@ def train(
         _train_folds(opened, out, folds, spec, recipe, how, json)
         return
     with console.show_progress("training") as bar:
-        checkpoint = run(
-            opened, out, spec, recipe, how, console.TrainingBar(bar).update, lambda epoch, _: console.show_epoch(epoch)
-        )
+        watch = _EpochProfiles(opened, out, profile_every)
+        checkpoint = run(opened, out, spec, recipe, how, console.TrainingBar(bar).update, watch)
     best = checkpoint.provenance["validation"]
     console.say(
         f"best epoch {best['epoch']}, validation Dice {console.format_number(best['dice'], 4)}; run folder {out}"
     )
     if json:
         console.print_json({"run": str(out), "epoch": best["epoch"], "dice": best["dice"]})
+
+
+class _EpochProfiles:
+    """What happens after an epoch: it is shown, and every so often the network is profiled."""
+
+    def __init__(self, dataset: Dataset, out: Path, every: int | None) -> None:
+        self.dataset, self.out, self.every = dataset, out, every
+
+    def __call__(self, epoch: Epoch, checkpoint: Checkpoint) -> None:
+        """Show and perhaps profile."""
+        console.show_epoch(epoch)
+        if self.every is None or epoch.epoch % self.every:
+            return
+        from unetscope.information.profiling import ProfileSettings, profile
+
+        path = self.out / PROFILES / f"profile-{epoch.epoch:05d}.json"
+        profile(checkpoint, self.dataset, ProfileSettings(effort="brief")).save(path)
+        console.say(f"profile: {path}")
 
 
 def _train_folds(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetscope.errors import DataError, SpecError
+from unetscope.wiring import Wiring
 
 Activations = Mapping[str, Tensor]
 
@@ -39,34 +41,61 @@ def capture(module: nn.Module, layers: Sequence[str], inputs: Tensor) -> dict[st
         torch.Size([2, 3])
     """
     outputs: dict[str, list[object]] = {layer: [] for layer in layers}
-    with _listening(module, outputs), torch.no_grad():
+    with listen(module, {layer: _copier(found) for layer, found in outputs.items()}), torch.no_grad():
         module(inputs)
     return {layer: _only_tensor(layer, found) for layer, found in outputs.items()}
 
 
+Listener = Callable[[Any], None]
+
+
 @contextmanager
-def _listening(module: nn.Module, outputs: Mapping[str, list[object]]) -> Iterator[None]:
-    """Collect what each layer puts out; the hooks are gone afterwards, whatever happens."""
+def listen(
+    module: nn.Module, outputs: Mapping[str, Listener], inputs: Mapping[str, Listener] | None = None
+) -> Iterator[None]:
+    """Hear what layers of a network read and put out, at the moment that they do; the hooks are gone afterwards.
+
+    A listener must not keep what it hears, unless it copies it: the next layer may work in place.
+
+    Args:
+        module: Any network.
+        outputs: For names of submodules, what is called with their output.
+        inputs: For names of submodules, what is called with their first input before they see it.
+
+    Raises:
+        SpecError: There is no such layer.
+    """
     handles = []
     try:
-        for layer, found in outputs.items():
-            handles.append(_find(module, layer).register_forward_hook(_collector(found)))
+        for layer, listener in outputs.items():
+            handles.append(find_layer(module, layer).register_forward_hook(_on_output(listener)))
+        for layer, listener in (inputs or {}).items():
+            handles.append(find_layer(module, layer).register_forward_pre_hook(_on_input(listener)))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _collector(found: list[object]) -> Callable[[nn.Module, object, object], None]:
-    def collect(_module: nn.Module, _inputs: object, output: object) -> None:
-        # Copied, because the next module may work in place.
-        found.append(output.to(torch.float32, copy=True) if isinstance(output, Tensor) else output)
-
-    return collect
+def _on_output(listener: Listener) -> Callable[[nn.Module, object, object], None]:
+    return lambda _module, _inputs, output: listener(output)
 
 
-def _find(module: nn.Module, layer: str) -> nn.Module:
-    """The submodule of that name."""
+def _on_input(listener: Listener) -> Callable[[nn.Module, tuple[object, ...]], None]:
+    return lambda _module, inputs: listener(inputs[0] if inputs else None)
+
+
+def _copier(found: list[object]) -> Listener:
+    """Keep what is heard, tensors as copies."""
+    return lambda output: found.append(output.to(torch.float32, copy=True) if isinstance(output, Tensor) else output)
+
+
+def find_layer(module: nn.Module, layer: str) -> nn.Module:
+    """The submodule of that name.
+
+    Raises:
+        SpecError: There is none.
+    """
     known: dict[str, nn.Module] = dict(module.named_modules())
     if layer in known:
         return known[layer]
@@ -80,6 +109,41 @@ def _only_tensor(layer: str, found: Sequence[object]) -> Tensor:
         return found[0]
     kinds = ", ".join(type(output).__name__ for output in found) or "nothing"
     raise SpecError(f"layer {layer!r} put out {kinds} in one pass; name layers that put out one tensor once")
+
+
+def split_sources(wiring: Wiring, join: str) -> dict[str, slice]:
+    """The channels of a join's input that each of its sources brings.
+
+    Example:
+        >>> wiring = Wiring({"a": ("image",), "b": ("image", "a")}, {}, {"image": 1, "a": 4})
+        >>> split_sources(wiring, "b")
+        {'image': slice(0, 1, None), 'a': slice(1, 5, None)}
+    """
+    ends = np.cumsum([0, *_widths(wiring, join)]).tolist()
+    return {
+        source: slice(start, stop)
+        for source, start, stop in zip(wiring.sources[join], ends[:-1], ends[1:], strict=True)
+    }
+
+
+def _widths(wiring: Wiring, join: str) -> list[int]:
+    return [wiring.widths[source] for source in wiring.sources[join]]
+
+
+def check_joined(wiring: Wiring, join: str, joined: object) -> Tensor:
+    """What a join reads, if it is one tensor of the channels that the wiring says.
+
+    Raises:
+        SpecError: It is not.
+    """
+    width = sum(_widths(wiring, join))
+    if not isinstance(joined, Tensor) or joined.shape[1] != width:
+        came = f"{joined.shape[1]} channels" if isinstance(joined, Tensor) else type(joined).__name__
+        raise SpecError(
+            f"layer {join!r} reads {came}, and its sources {' and '.join(wiring.sources[join])} have {width} channels; "
+            "describe what feeds it"
+        )
+    return joined
 
 
 def group_layers(sizes: Mapping[str, int], most: int) -> list[tuple[str, ...]]:

@@ -1,183 +1,131 @@
-"""The profile of a network: information at every layer with its controls; knows networks and data, draws nothing.
+"""The profile of a network as a value: usable information at every layer and gate with its controls; measures nothing.
 
-"Paper mode" reproduces the kernel density estimates of Lee & Bajic 2021. They are known to saturate, so that every
-estimate stands beside its ceilings, the same network untrained, and the same samples with shuffled labels.
+Every number is a `Quantity`: sums within images, from which its interval and its verdict follow. `profiling` measures,
+`sentences` says it in words, `reporting` draws it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from math import log2
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import Any, Self
 
-from unetscope.checkpoint import Checkpoint, record_versions
-from unetscope.data.dataset import Dataset
-from unetscope.errors import DataError, RecipeError
-from unetscope.evaluation import see
+from unetscope.errors import DataError
 from unetscope.files import write_json
-from unetscope.information.capture import MEMORY_BYTES
-from unetscope.information.coding import CodeStatistics, Coding, code_blocks, code_clusters, describe_codes
-from unetscope.information.distances import measure_distances
-from unetscope.information.estimators.kernel import (
-    VARIANCE,
-    Bounds,
-    Codes,
-    LabelInformation,
-    Matrix,
-    ShuffledInformation,
-    input_information,
-    label_information,
-    shuffled_information,
-)
-from unetscope.information.samples import Role, Samples, choose_samples
-from unetscope.model.spec import UNetSpec
-from unetscope.wiring import IMAGE, Wiring
+from unetscope.information.findings import POSITION, SHUFFLED, UNTRAINED, Gate, LayerProfile, Part
+from unetscope.information.quantity import Quantity
+from unetscope.information.verdicts import judge_control
+from unetscope.wiring import Wiring
 
-FORMAT = 1
-STEPS = 4
-NEAR_BITS, NEAR_SHARE = 0.05, 0.01  # within either of them, an estimate and its ceiling or control are not told apart
-
-OnStep = Callable[[int, int, str], None]
+FORMAT = 2
 
 
-@dataclass(frozen=True)
-class ProfileSettings:
-    """How to profile.
-
-    Attributes:
-        role: Images to use: "profile" (those that chose when training ended), "train" or "all".
-        coding: Label images as "blocks" (4 per axis) or "clusters" (64 by k-means).
-        variance: Variance of the noise, in squared units of an activation.
-        permutations: Shuffles of the labels.
-        seed: Seed of the untrained network, the shuffles and the clusters.
-        memory_bytes: Memory to use, about; less takes longer.
-
-    Raises:
-        RecipeError: A setting is out of range.
-    """
-
-    role: Role = "profile"
-    coding: Coding = "blocks"
-    variance: float = VARIANCE
-    permutations: int = 20
-    seed: int = 0
-    memory_bytes: int = MEMORY_BYTES
-
-    def __post_init__(self) -> None:
-        for name, choices in (("role", Role), ("coding", Coding)):
-            if getattr(self, name) not in get_args(choices):
-                raise RecipeError(f"{name} is {getattr(self, name)!r}; use one of {', '.join(get_args(choices))}")
-        if not 0 < self.variance < float("inf"):
-            raise RecipeError(
-                f"variance is {self.variance}; it must be positive and finite: use {VARIANCE} as published"
-            )
-        for name, least in (("permutations", 1), ("seed", 0), ("memory_bytes", 1)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"{name} is {getattr(self, name)}; use a whole number of at least {least}")
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Information at one layer of one network, bits.
-
-    Attributes:
-        input: I(X;M), about the image.
-        label: I(M;Y), about its label code.
-        saturated: I(X;M) is not told apart from its ceiling log2 N: it only says that the images differ.
-    """
-
-    input: Bounds
-    label: LabelInformation
-    saturated: bool
-
-
-@dataclass(frozen=True)
-class LayerProfile:
-    """Information at one layer, with its controls.
-
-    Attributes:
-        layer: The layer's name; "image" is the network's input.
-        trained: The network itself.
-        untrained: The same network with fresh weights.
-        shuffled: I(M;Y) of the network itself with shuffled labels, bits.
-        fails_control: I(M;Y) is not told apart from its value with shuffled labels.
-    """
-
-    layer: str
-    trained: Estimate
-    untrained: Estimate
-    shuffled: ShuffledInformation
-    fails_control: bool
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
-    """Information at every layer of a network, with its controls and all that determined it.
+    """Usable information at every layer and gate of a network, with its references and all that determined it.
 
     Attributes:
-        layers: The image and every layer, in the order that data meets them.
-        images: Names of the images used; their number is N.
-        shape: Their common shape, ([z,] y, x).
-        resampled: Whether some had another shape and were resampled.
-        codes: How their label images fell into codes.
-        settings: How they were profiled.
-        spec: The network.
+        name: What the network is called.
         wiring: What feeds each of its layers.
-        provenance: Versions, and digests of the dataset and of the weights.
+        classes: Names of the classes, the background first.
+        images: Names of the images that were profiled.
+        prior: H0, the entropy of a pixel's label, as the bias-only predictor pays it on held-out images.
+        floors: Usable information without any network, by what is read: "position" (the relative coordinate), and
+            "patch 1", "patch 3", ... (windows of the input, linear) with " mlp" after those of the larger family.
+        layers: Every layer, in the order that data meets them.
+        gates: Every join, likewise.
+        settings: How it was profiled.
+        provenance: Versions, digests, split, spec of the network where it is ours.
+        networks: How many networks were pooled.
+        warnings: What limits the profile, as sentences.
     """
 
-    layers: tuple[LayerProfile, ...]
-    images: tuple[str, ...]
-    shape: tuple[int, ...]
-    resampled: bool
-    codes: CodeStatistics
-    settings: ProfileSettings
-    spec: UNetSpec
+    name: str
     wiring: Wiring = field(repr=False)
+    classes: tuple[str, ...]
+    images: tuple[str, ...] = field(repr=False)
+    prior: Quantity
+    floors: Mapping[str, Quantity]
+    layers: tuple[LayerProfile, ...] = field(repr=False)
+    gates: tuple[Gate, ...] = field(repr=False)
+    settings: Mapping[str, Any]
     provenance: Mapping[str, Any] = field(repr=False)
+    networks: int = 1
+    warnings: tuple[str, ...] = ()
 
-    @property
-    def input_ceiling(self) -> float:
-        """The most that I(X;M) can be: log2 N bits."""
-        return log2(len(self.images))
+    def layer(self, name: str) -> LayerProfile:
+        """The layer of that name.
 
-    @property
-    def label_ceiling(self) -> float:
-        """The most that I(M;Y) can be: the plug-in entropy H(Y) of the label codes, bits."""
-        return self.codes.entropy
+        Raises:
+            DataError: There is none.
+        """
+        for layer in self.layers:
+            if layer.layer == name:
+                return layer
+        raise DataError(f"the profile has no layer {name!r}; use one of {', '.join(one.layer for one in self.layers)}")
 
-    @property
-    def verdict(self) -> str:
-        """What can be told from the numbers, in plain words."""
-        measured = [layer for layer in self.layers if layer.layer != IMAGE]
-        saturated = sum(layer.trained.saturated for layer in measured)
-        readable = [layer.layer for layer in measured if not layer.fails_control]
-        count = len(measured)
-        return (
-            f"I(X;M) is at its ceiling log2 N = {self.input_ceiling:.2f} bits at {saturated} of {count} layers, and "
-            f"I(M;Y) is no larger than with shuffled labels at {count - len(readable)} of them. "
-            f"{_conclusion(readable, saturated < count)}"
-        )
+    @cached_property
+    def control_failures(self) -> tuple[str, ...]:
+        """Layers at which shuffled labels can be read better than the position explains: their bits prove nothing."""
+        position, prior = self.floors[POSITION].tally, self.prior.value
+        return tuple(one.layer for one in self.layers if judge_control(one.bits[SHUFFLED].tally, position, prior))
+
+    def word(self, layer: LayerProfile) -> str:
+        """The verdict of a layer's linear value: "ok", "cannot tell" or "fails control"."""
+        return "fails control" if layer.layer in self.control_failures else layer.linear.verdict.word
+
+    def beyond_position(self, layer: LayerProfile) -> Quantity:
+        """Bits of a layer above what the coordinate alone tells: what advice rests on."""
+        return layer.linear.minus(self.floors[POSITION])
+
+    def beyond_twin(self, layer: LayerProfile) -> Quantity:
+        """Bits of a layer above those of the untrained twin: what training added."""
+        return layer.linear.minus(layer.bits[UNTRAINED])
+
+    def summary(self) -> dict[str, Any]:
+        """The values with their intervals and words, without what they were formed from."""
+        return {
+            "prior": self.prior.interval.to_json(),
+            "floors": {name: quantity.interval.to_json() for name, quantity in self.floors.items()},
+            "layers": [
+                {"layer": one.layer, "word": self.word(one)}
+                | {name: quantity.interval.to_json() for name, quantity in one.bits.items()}
+                for one in self.layers
+            ],
+            "gates": [
+                {
+                    "join": gate.join,
+                    "source": part.source,
+                    "kind": part.kind,
+                    "word": part.status.word,
+                    "added": {name: quantity.interval.to_json() for name, quantity in part.added.items()},
+                    "lost_dice": part.lost_dice.interval.to_json(),
+                }
+                for gate in self.gates
+                for part in gate.parts
+            ],
+        }
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values from which `from_json` makes the same profile; verdict and ceilings are there for readers."""
+        """Plain values from which `from_json` makes the same profile; verdicts are there for readers."""
         return {
             "format": FORMAT,
-            "verdict": self.verdict,
-            "unit": "bits",
-            "ceilings": {"input": self.input_ceiling, "label": self.label_ceiling},
-            "settings": asdict(self.settings),
+            "unit": "bits per pixel",
+            "name": self.name,
+            "networks": self.networks,
+            "warnings": list(self.warnings),
+            "control_failures": list(self.control_failures),
+            "classes": list(self.classes),
+            "settings": dict(self.settings),
+            "prior": self.prior.to_json(),
+            "floors": {name: quantity.to_json() for name, quantity in self.floors.items()},
+            "gates": [gate.to_json() for gate in self.gates],
+            "layers": [layer.to_json() for layer in self.layers],
             "images": list(self.images),
-            "shape": list(self.shape),
-            "resampled": self.resampled,
-            "codes": asdict(self.codes),
-            "layers": [asdict(layer) for layer in self.layers],
-            "spec": self.spec.to_json(),
-            "wiring": {name: dict(getattr(self.wiring, name)) for name in ("sources", "strides", "widths")},
+            "wiring": self.wiring.to_json(),
             "provenance": dict(self.provenance),
         }
 
@@ -188,19 +136,22 @@ class Profile:
         Raises:
             DataError: Entries are missing or damaged, or another version wrote them.
         """
-        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+        if not isinstance(content, Mapping) or content.get("format") != FORMAT or "gates" not in content:
             raise DataError(f"the profile is not of format {FORMAT}; use the version that wrote it, or profile again")
         try:
             return cls(
-                layers=tuple(map(_read_layer, content["layers"])),
+                name=content["name"],
+                wiring=Wiring.from_json(content["wiring"]),
+                classes=tuple(content["classes"]),
                 images=tuple(content["images"]),
-                shape=tuple(content["shape"]),
-                resampled=content["resampled"],
-                codes=CodeStatistics(**content["codes"]),
-                settings=ProfileSettings(**content["settings"]),
-                spec=UNetSpec.from_json(content["spec"]),
-                wiring=_read_wiring(content["wiring"]),
+                prior=Quantity.from_json(content["prior"]),
+                floors={name: Quantity.from_json(value) for name, value in content["floors"].items()},
+                layers=tuple(map(LayerProfile.from_json, content["layers"])),
+                gates=tuple(map(Gate.from_json, content["gates"])),
+                settings=content["settings"],
                 provenance=content["provenance"],
+                networks=content["networks"],
+                warnings=tuple(content["warnings"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
@@ -231,114 +182,59 @@ class Profile:
             raise DataError(f"{path} cannot be read as a profile: {error}") from error
 
 
-def _conclusion(readable: Sequence[str], is_below_ceiling: bool) -> str:
-    """What may be concluded where labels can be read at some layers, and I(X;M) somewhere below its ceiling."""
-    if readable:
-        named = ", ".join(readable[:3]) + (f" and {len(readable) - 3} more" if len(readable) > 3 else "")
-        return (
-            f"What I(M;Y) says can be read at {named}, against the untrained network and at this noise variance only."
-        )
-    if is_below_ceiling:
-        return (
-            "Nothing can be told about the labels; where I(X;M) is below its ceiling it follows the scale of the "
-            "activations, so compare it with the untrained network only."
-        )
-    return "Nothing can be told from this profile about what the network learned."
-
-
-def _read_layer(content: Mapping[str, Any]) -> LayerProfile:
-    trained, untrained = (_read_estimate(content[network]) for network in ("trained", "untrained"))
-    return LayerProfile(
-        content["layer"], trained, untrained, ShuffledInformation(**content["shuffled"]), content["fails_control"]
-    )
-
-
-def _read_estimate(content: Mapping[str, Any]) -> Estimate:
-    return Estimate(Bounds(**content["input"]), LabelInformation(**content["label"]), content["saturated"])
-
-
-def _read_wiring(content: Mapping[str, Any]) -> Wiring:
-    sources, strides = ({layer: tuple(v) for layer, v in content[name].items()} for name in ("sources", "strides"))
-    return Wiring(sources, strides, content["widths"])
-
-
-def profile(
-    checkpoint: Checkpoint,
-    dataset: Dataset,
-    settings: ProfileSettings = ProfileSettings(),
-    on_step: OnStep | None = None,
-) -> Profile:
-    """Estimate what every layer knows of image and label, beside the controls of that estimate.
+def pool_profiles(profiles: Sequence[Profile]) -> Profile:
+    """Profiles of several networks of one design as one, whose intervals hold networks and images.
 
     Args:
-        checkpoint: The trained network.
-        dataset: Images with labels, among them those of the checkpoint's split.
-        settings: How to profile.
-        on_step: Called with step, number of steps and what is done next.
+        profiles: Of the same layers: other seeds, or the networks of a cross-validation.
 
     Returns:
-        The profile, bits. Where controls fail it says so: see `Profile.verdict`.
+        Their means. Channels are left out, since those of two networks do not correspond.
 
     Raises:
-        DataError: Too few images, images missing from the dataset, or not the network's.
-
-    Source:
-        Lee & Bajic 2021, Information flow through U-Nets, ISBI; Kolchinsky & Tracey 2017.
+        DataError: None came, or their layers differ.
     """
-    report = on_step or (lambda *_: None)
-    report(1, STEPS, "reading the labels")
-    seen = see(checkpoint, dataset)
-    learned = seen.at_spacing(checkpoint.spacing) if checkpoint.spacing else seen
-    samples = choose_samples(checkpoint, learned, settings.role)
-    codes = _code(samples, settings)
-    report(2, STEPS, f"the trained network on {len(samples.items)} images")
-    trained = measure_distances(checkpoint, samples, settings.memory_bytes)
-    report(3, STEPS, "the same network untrained")
-    untrained = measure_distances(checkpoint.untrained(settings.seed), samples, settings.memory_bytes)
-    report(4, STEPS, "shuffled labels")
-    return Profile(
-        layers=tuple(_profile_layer(layer, trained[layer], untrained[layer], codes, settings) for layer in trained),
-        images=tuple(item.name for item in samples.items),
-        shape=samples.shape,
-        resampled=samples.resampled,
-        codes=describe_codes(codes),
-        settings=settings,
-        spec=checkpoint.spec,
-        wiring=checkpoint.spec.wiring,
-        provenance={"versions": record_versions(), "data": dataset.digest(), "weights": checkpoint.digest()},
+    if not profiles:
+        raise DataError("no profile came; give at least one")
+    first = profiles[0]
+    if len(profiles) == 1:
+        return first
+    if any(one.wiring.layers != first.wiring.layers or set(one.floors) != set(first.floors) for one in profiles):
+        raise DataError("the networks have different layers or settings; pool profiles of one design only")
+    return replace(
+        first,
+        images=tuple(dict.fromkeys(image for one in profiles for image in one.images)),
+        prior=Quantity.pool([one.prior for one in profiles]),
+        floors=_pool_named([one.floors for one in profiles]),
+        layers=tuple(_pool_layers(layers) for layers in zip(*(one.layers for one in profiles), strict=True)),
+        gates=tuple(_pool_gates(gates) for gates in zip(*(one.gates for one in profiles), strict=True)),
+        provenance={"networks": [dict(one.provenance) for one in profiles]},
+        networks=sum(one.networks for one in profiles),
+        warnings=tuple(dict.fromkeys(warning for one in profiles for warning in one.warnings)),
     )
 
 
-def _code(samples: Samples, settings: ProfileSettings) -> Codes:
-    if settings.coding == "blocks":
-        return code_blocks(samples.foreground)
-    return code_clusters(samples.foreground, seed=settings.seed)
+def _pool_named(named: Sequence[Mapping[str, Quantity]]) -> dict[str, Quantity]:
+    return {name: Quantity.pool([one[name] for one in named]) for name in named[0] if all(name in one for one in named)}
 
 
-def _profile_layer(
-    layer: str, trained: Matrix, untrained: Matrix, codes: Codes, settings: ProfileSettings
-) -> LayerProfile:
-    estimate = partial(_estimate, codes=codes, variance=settings.variance)
-    shuffled = shuffled_information(trained, codes, settings.variance, settings.permutations, settings.seed)
-    own = estimate(trained)
-    return LayerProfile(layer, own, estimate(untrained), shuffled, _fails_control(own.label, shuffled))
+def _pool_layers(layers: Sequence[LayerProfile]) -> LayerProfile:
+    rank = sum(layer.effective_rank for layer in layers) / len(layers)
+    return replace(layers[0], bits=_pool_named([layer.bits for layer in layers]), effective_rank=rank, channels=())
 
 
-def _estimate(distances: Matrix, codes: Codes, variance: float) -> Estimate:
-    bounds = input_information(distances, variance)
-    return Estimate(bounds, label_information(distances, codes, variance), is_saturated(bounds, len(distances)))
+def _pool_gates(gates: Sequence[Gate]) -> Gate:
+    parts = tuple(_pool_parts(parts) for parts in zip(*(gate.parts for gate in gates), strict=True))
+    return replace(gates[0], parts=parts, together=_pool_named([gate.together for gate in gates]))
 
 
-def is_saturated(bounds: Bounds, count: int) -> bool:
-    """Whether I(X;M) of `count` images is within 0.05 bits or 1 % of its ceiling.
-
-    Example:
-        >>> is_saturated(Bounds(1.0, 2.98), 8), is_saturated(Bounds(1.0, 2.5), 8)
-        (True, False)
-    """
-    return bounds.upper >= log2(count) - max(NEAR_BITS, NEAR_SHARE * log2(count))
-
-
-def _fails_control(label: LabelInformation, shuffled: ShuffledInformation) -> bool:
-    """Whether a shuffle reaches the true labels' value, or their mean is within 0.05 bits or 2 standard deviations."""
-    return label.published <= max(shuffled.highest, shuffled.mean + max(NEAR_BITS, 2 * shuffled.spread))
+def _pool_parts(parts: Sequence[Part]) -> Part:
+    """The same part of several networks; it counts as dead only if it is in all of them."""
+    return replace(
+        parts[0],
+        alone=_pool_named([part.alone for part in parts]),
+        added=_pool_named([part.added for part in parts]),
+        beyond_position=Quantity.pool([part.beyond_position for part in parts]),
+        lost_dice=Quantity.pool([part.lost_dice for part in parts]),
+        is_flat=all(part.is_flat for part in parts),
+    )

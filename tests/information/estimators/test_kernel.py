@@ -12,9 +12,11 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from unetscope.information.estimators.kernel import (
+    find_saturation,
     input_information,
     label_information,
     plugin_entropy,
+    relative_variance,
     shuffled_information,
     squared_distances,
 )
@@ -178,3 +180,77 @@ def test_distances_from_inner_products():
 def test_rounding_makes_no_negative_distance():
     points = np.full((4, 3), 1e8) + np.random.default_rng(4).normal(0, 1e-3, (4, 3))
     assert squared_distances(points @ points.T).min() >= 0
+
+
+COUNT = 735  # images of the published data set
+CEILING, GROWTH = "upper bound over 0.9 log2 N", "grows over 0.5 bits when N doubles"
+ENTROPY, SINGLETONS = "over 0.9 of H(Y)", "over 25 % of codes occur once"
+
+
+def gaussians(dimensions, seed=0):
+    return distances_of(np.random.default_rng(seed).normal(size=(COUNT, dimensions)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("dimensions", "noise", "truth"),
+    [(1, 0.5, 1.1610), (2, 0.5, 2.3219), (5, 0.5, 5.8048), (5, 2, 0.8048), (20, 2, 3.2193)],
+)
+def test_the_information_of_a_gaussian_channel_lies_between_the_bounds(dimensions, noise, truth, seed):
+    assert truth == pytest.approx(dimensions / 2 * log2(1 + 1 / noise**2), abs=1e-4)
+    bounds = input_information(gaussians(dimensions, seed), noise**2)
+    assert bounds.lower < truth < bounds.upper
+    assert find_saturation(gaussians(dimensions, seed), variance=noise**2) == ()
+
+
+@pytest.mark.parametrize(("dimensions", "noise", "truth"), [(10, 0.5, 11.61), (100, 2, 16.10)])
+def test_more_information_than_samples_can_show_is_saturated(dimensions, noise, truth):
+    assert truth == pytest.approx(dimensions / 2 * log2(1 + 1 / noise**2), abs=0.01)
+    assert truth > log2(COUNT)
+    assert find_saturation(gaussians(dimensions), variance=noise**2) == (CEILING, GROWTH)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("words", [4, 16, 64, 256])
+def test_separated_codewords_carry_their_plugin_entropy(words, seed):
+    chance = np.random.default_rng(seed)
+    drawn = chance.integers(0, words, COUNT)
+    bounds = input_information(distances_of(10 * chance.normal(size=(words, 64))[drawn]))
+    assert bounds.lower == pytest.approx(plugin_entropy(drawn), abs=0.01)
+    assert bounds.upper == pytest.approx(plugin_entropy(drawn), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("distances", "codes", "clauses"),
+    [
+        (far_apart(40), np.arange(40) % 4, (CEILING, GROWTH, ENTROPY)),
+        (far_apart(40), np.arange(40), (CEILING, GROWTH, ENTROPY, SINGLETONS)),
+        (np.zeros((40, 40)), np.arange(40) % 4, ()),
+        (np.zeros((40, 40)), np.zeros(40, int), ()),
+        (np.zeros((40, 40)), np.array([0] * 37 + [1, 2, 3]), (SINGLETONS,)),
+        (np.zeros((40, 40)), np.array([0] * 13 + [1] * 13 + [2] * 13 + [3]), ()),
+        (far_apart(40)[np.ix_(*2 * [np.arange(40) % 4])], np.arange(40) % 4, (ENTROPY,)),
+    ],
+)
+def test_every_clause_of_saturation_holds_where_it_should(distances, codes, clauses):
+    assert find_saturation(distances, codes) == clauses
+
+
+def test_growth_is_seen_below_the_ceiling():
+    distances = gaussians(6)
+    assert input_information(distances, 0.3).upper < 0.9 * log2(COUNT)
+    assert find_saturation(distances, variance=0.3) == (GROWTH,)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_a_relative_variance_follows_the_scale(scale):
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    distances = distances_of(scale * points)
+    assert relative_variance(distances) == pytest.approx(0.2 * distances[~np.eye(50, dtype=bool)].mean())
+    found = input_information(distances, relative_variance(distances))
+    expected = input_information(distances_of(points), relative_variance(distances_of(points)))
+    assert (found.lower, found.upper) == pytest.approx((expected.lower, expected.upper))
+
+
+def test_samples_all_alike_have_some_variance():
+    assert input_information(np.zeros((5, 5)), relative_variance(np.zeros((5, 5)))).upper == 0

@@ -14,15 +14,25 @@ Source:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from math import log2
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 VARIANCE = 0.2
+CEILING_SHARE = 0.9  # of log2 N, and of H(Y)
+GROWTH_BITS = 0.5
+SINGLETON_SHARE = 0.25
 
 Matrix = NDArray[np.float64]
 Codes = NDArray[np.integer[Any]]
+Clause = Literal[
+    "upper bound over 0.9 log2 N",
+    "grows over 0.5 bits when N doubles",
+    "over 0.9 of H(Y)",
+    "over 25 % of codes occur once",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +90,31 @@ def squared_distances(gram: Matrix) -> Matrix:
     distances: Matrix = np.maximum(norms[:, None] + norms[None, :] - 2 * gram, 0.0)
     np.fill_diagonal(distances, 0.0)
     return distances
+
+
+def relative_variance(distances: Matrix, share: float = VARIANCE) -> float:
+    """A variance of the noise that follows the layer's power, so that scaling its activations changes nothing.
+
+    The mean squared distance between samples is taken whole. Divided by the number of dimensions, it would leave
+    neighbors as many standard deviations apart as there are dimensions, and saturate every real layer.
+
+    Args:
+        distances: (N, N) squared distances between the samples, 0 on the diagonal.
+        share: Part of the mean squared distance between different samples.
+
+    Returns:
+        The variance in every dimension; where all samples are alike any will do, and it is 1.
+
+    Source:
+        Gretton et al. 2012, A kernel two-sample test, JMLR 13:723, section 8, for kernels as wide as samples are apart.
+
+    Example:
+        >>> relative_variance(np.array([[0.0, 4.0], [4.0, 0.0]]))
+        0.8
+    """
+    count = len(distances)
+    mean = float(distances.sum()) / max(1, count * (count - 1))
+    return share * mean if mean > 0 else 1.0
 
 
 def input_information(distances: Matrix, variance: float = VARIANCE) -> Bounds:
@@ -153,6 +188,39 @@ def shuffled_information(
     return ShuffledInformation(float(np.mean(values)), float(np.std(values)), max(values))
 
 
+def find_saturation(
+    distances: Matrix, codes: Codes | None = None, variance: float = VARIANCE, seed: int = 0
+) -> tuple[Clause, ...]:
+    """Why an estimate says nothing: what it shows is set by the number of samples or of codes.
+
+    Args:
+        distances: (N, N) squared distances between the samples, 0 on the diagonal.
+        codes: (N,) label of each sample, where information about labels was estimated.
+        variance: Variance of the noise in every dimension, above 0.
+        seed: Seed of the half of the samples that all are compared with.
+
+    Returns:
+        The clauses that hold; none where the estimate may be read.
+
+    Example:
+        >>> find_saturation(1e3 * (1 - np.eye(4)))
+        ('upper bound over 0.9 log2 N', 'grows over 0.5 bits when N doubles')
+    """
+    count = len(distances)
+    near = _overlap(distances, 2 * variance)
+    half = np.random.default_rng(seed).permutation(count)[: max(1, count // 2)]
+    upper, upper_of_half = _gain(near), _gain(near[np.ix_(half, half)])
+    holds: dict[Clause, bool] = {
+        "upper bound over 0.9 log2 N": upper > CEILING_SHARE * log2(count),
+        "grows over 0.5 bits when N doubles": upper - upper_of_half > GROWTH_BITS,
+    }
+    if codes is not None:
+        sizes = np.unique(codes, return_counts=True)[1]
+        holds["over 0.9 of H(Y)"] = upper - _gain(near, codes) > CEILING_SHARE * plugin_entropy(codes)
+        holds["over 25 % of codes occur once"] = bool((sizes == 1).mean() > SINGLETON_SHARE)
+    return tuple(clause for clause, is_true in holds.items() if is_true)
+
+
 def plugin_entropy(codes: Codes) -> float:
     """Entropy of the labels as often as they occur: the ceiling of I(M;Y).
 
@@ -180,6 +248,18 @@ def _gain(overlap: Matrix, codes: Codes | None = None) -> float:
 
     A sample overlaps fully with itself, so no mean is 0 however far apart the samples are.
     """
-    same = None if codes is None else codes[:, None] == codes[None, :]
-    means = np.average(overlap, axis=1, weights=same)
-    return max(0.0, float(-np.log2(means).mean()))
+    if codes is None:
+        return max(0.0, float(-np.log2(overlap.mean(axis=1)).mean()))
+    row, column = _pair_up(codes)
+    sums = np.bincount(row, overlap[row, column])
+    return max(0.0, float(-np.log2(sums / np.bincount(row)).mean()))
+
+
+def _pair_up(codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All pairs of samples that share a code: few, compared with all pairs."""
+    code, sizes = np.unique(codes, return_inverse=True, return_counts=True)[1:]
+    order = np.argsort(code, kind="stable")
+    mates = sizes[code[order]]  # of each sample, itself included
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
+    place = np.arange(mates.sum()) - np.repeat(np.cumsum(mates) - mates, mates)
+    return np.repeat(order, mates), order[np.repeat(first, mates) + place]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from unetscope.information.estimators.kernel import Codes, plugin_entropy
+from unetscope.information.estimators.kernel import Codes, Matrix, plugin_entropy
 
 Coding = Literal["blocks", "clusters"]
 Masks = NDArray[np.bool_]
@@ -89,6 +89,23 @@ def code_clusters(masks: Masks, clusters: int = CLUSTERS, seed: int = 0) -> Code
         warnings.filterwarnings("ignore", message="One of the clusters is empty")
         _, codes = kmeans2(points.astype(np.float32), min(clusters, most), minit="++", seed=seed)
     return np.unique(codes, return_inverse=True)[1].ravel()
+
+
+def multiply_masks(masks: Masks) -> Matrix:
+    """Inner products between label images: on how many pixels both are foreground.
+
+    Args:
+        masks: (N, [z,] y, x), true on foreground.
+
+    Returns:
+        (N, N) pixels.
+
+    Example:
+        >>> multiply_masks(np.array([[[True, True]], [[False, True]]])).tolist()
+        [[2.0, 1.0], [1.0, 1.0]]
+    """
+    points = masks.reshape(len(masks), -1).astype(np.float32)  # exact for the 2^24 pixels that float32 can count
+    return (points @ points.T).astype(np.float64)
 
 
 def describe_codes(codes: Codes) -> CodeStatistics:

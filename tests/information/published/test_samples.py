@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unetscope.errors import DataError
-from unetscope.information.samples import choose_samples
+from unetscope.information.published.samples import choose_samples
 from unetscope.model.geometry import margin, output_shape
 from unetscope.model.spec import UNetSpec
 

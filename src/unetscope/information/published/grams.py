@@ -1,4 +1,4 @@
-"""Distances between images at every layer, in bounded memory; knows networks and samples, not estimates."""
+"""Inner products of images at every layer, in bounded memory; knows networks and samples, not estimates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.information.capture import accumulate_grams, capture, group_layers
-from unetscope.information.estimators.kernel import Matrix, squared_distances
-from unetscope.information.samples import Samples
+from unetscope.information.estimators.kernel import Matrix
+from unetscope.information.published.samples import Samples
 from unetscope.model.cost import count_cost
 from unetscope.model.unet import UNet, class_scores
 from unetscope.wiring import HEAD, IMAGE
@@ -20,8 +20,8 @@ from unetscope.wiring import HEAD, IMAGE
 NUMBER_BYTES = 4
 
 
-def measure_distances(checkpoint: Checkpoint, samples: Samples, memory_bytes: int) -> dict[str, Matrix]:
-    """Squared distances between the images, at the input and at every layer.
+def measure_grams(checkpoint: Checkpoint, samples: Samples, memory_bytes: int) -> dict[str, Matrix]:
+    """Inner products between the images, at the input and at every layer.
 
     Three quarters of the memory hold activations, the last quarter is for the network at work. Layers that do not fit
     together are captured in several passes.
@@ -32,7 +32,7 @@ def measure_distances(checkpoint: Checkpoint, samples: Samples, memory_bytes: in
         memory_bytes: About as much as may be used; one image at a time is always computed.
 
     Returns:
-        For the image and every layer (N, N); the head counts as probabilities.
+        For the image and every layer (N, N), centered on the mean image; the head counts as probabilities.
 
     Raises:
         DataError: One layer of three images takes more memory, or an image is not the network's.
@@ -42,14 +42,13 @@ def measure_distances(checkpoint: Checkpoint, samples: Samples, memory_bytes: in
     sizes |= {layer.layer: layer.activations * NUMBER_BYTES for layer in cost.layers}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = checkpoint.network().to(device)
-    distances: dict[str, Matrix] = {}
+    grams: dict[str, Matrix] = {}
     for layers in group_layers(sizes, memory_bytes // 8):
         one = 2 * cost.peak_activations * NUMBER_BYTES + sum(sizes[layer] for layer in layers)
         at_once = max(1, memory_bytes // 4 // one)
         activations = partial(_in_pieces, partial(_observe, network, samples, layers), at_once)
-        grams = accumulate_grams(activations, len(samples.items), memory_bytes * 3 // 4)
-        distances |= {layer: squared_distances(gram) for layer, gram in grams.items()}
-    return distances
+        grams |= accumulate_grams(activations, len(samples.items), memory_bytes * 3 // 4)
+    return grams
 
 
 def _in_pieces(

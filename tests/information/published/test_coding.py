@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetscope.information.coding import code_blocks, code_clusters, describe_codes
+from unetscope.information.published.coding import code_blocks, code_clusters, describe_codes
 
 
 def patterns_by_hand(mask, blocks):

@@ -1,4 +1,4 @@
-"""Distances of a whole network against all activations at once, whatever memory there is."""
+"""Inner products of a whole network against all activations at once, whatever memory there is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 from scipy.spatial.distance import cdist
 
 from unetscope.information.capture import capture
-from unetscope.information.distances import foreground_probabilities, measure_distances
-from unetscope.information.samples import choose_samples
+from unetscope.information.estimators.kernel import squared_distances
+from unetscope.information.published.grams import foreground_probabilities, measure_grams
+from unetscope.information.published.samples import choose_samples
 from unetscope.model.spec import UNetSpec
 
 SPECS = {
@@ -21,7 +22,7 @@ SPECS = {
 
 @pytest.mark.parametrize("name", SPECS)
 @pytest.mark.parametrize("images", [3, 1000])
-def test_distances_are_those_of_all_activations_at_once(dataset, make_checkpoint, name, images):
+def test_they_hold_the_distances_of_all_activations_at_once(dataset, make_checkpoint, name, images):
     spec = SPECS[name]
     checkpoint = make_checkpoint(dataset.names, spec)
     samples = choose_samples(checkpoint, dataset, "profile")
@@ -29,12 +30,12 @@ def test_distances_are_those_of_all_activations_at_once(dataset, make_checkpoint
     outputs = {"image": batch, **capture(checkpoint.network(), spec.wiring.layers, batch)}
     outputs["head"] = foreground_probabilities(outputs["head"])
     largest = max(output[0].nbytes for output in outputs.values())
-    found = measure_distances(checkpoint, samples, images * 4 * largest)
+    found = measure_grams(checkpoint, samples, images * 4 * largest)
     assert tuple(found) == ("image", *spec.wiring.layers)
     for layer, output in outputs.items():
         points = output.flatten(1).numpy().astype(np.float64)
         expected = cdist(points, points, "sqeuclidean")
-        np.testing.assert_allclose(found[layer], expected, rtol=1e-4, atol=1e-8 * expected.max())
+        np.testing.assert_allclose(squared_distances(found[layer]), expected, rtol=1e-4, atol=1e-8 * expected.max())
 
 
 def test_the_head_counts_as_probabilities():

@@ -1,0 +1,58 @@
+"""What was said before training of the sets that were tried, and what training showed; knows no images.
+
+The lines are kept with the code, so that what is said comes with how often it was right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+UNCHECKED = "not yet checked"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of images.
+
+    Attributes:
+        name: Of the set.
+        said: What was said before training.
+        shown: What networks showed that were trained afterwards.
+    """
+
+    name: str
+    said: str
+    shown: str = UNCHECKED
+
+    @property
+    def checked(self) -> bool:
+        """Whether networks were trained to find out."""
+        return self.shown != UNCHECKED
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"checked": self.checked}
+
+
+RECORD: tuple[Case, ...] = (
+    Case("dsb2018 (nuclei)", UNCHECKED),
+    Case("isbi2012 (membranes)", UNCHECKED),
+    Case("hippocampus (volumes)", UNCHECKED),
+    Case("vnc_em (five classes)", UNCHECKED),
+)
+
+
+def state_record(record: tuple[Case, ...] = RECORD) -> str:
+    """How often it was found out whether such advice was right, as a sentence.
+
+    Example:
+        >>> state_record((Case("a", "depth 2"), Case("b", "depth 3", "depth 3 was best of 1 to 4")))
+        'of 2 sets that were sized, 1 was checked by training: b (depth 3; depth 3 was best of 1 to 4)'
+    """
+    checked = [case for case in record if case.checked]
+    said = "; ".join(f"{case.name} ({case.said}; {case.shown})" for case in checked)
+    were = "was" if len(checked) == 1 else "were"
+    if not checked:
+        return f"none of the {len(record)} sets that were sized has been checked by training, so take this as a guess"
+    return f"of {len(record)} sets that were sized, {len(checked)} {were} checked by training: {said}"
