@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save_model
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -129,7 +129,7 @@ def keep_network(
         print(f"training {type(network).__name__} for {course.steps} steps", flush=True)
         train_plainly(network, read_arrays(dataset, names), course)
         with replacing(file) as temporary:
-            save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, temporary)
+            save_model(network, str(temporary))  # which keeps weights once that a network has under several names
     return load_weights_file(network, file)
 
 

@@ -149,10 +149,20 @@ def format_shared(found: Profile) -> list[tuple[str, ...]]:
             gate.join,
             format_quantity(gate.together["linear"]),
             format_quantity(gate.shared()),
-            *(f"{low:.3f} to {high:.3f}" for low, high in (gate.redundancy(), gate.unique("skip"), gate.unique("up"))),
+            *(format_bounds(*bounds) for bounds in (gate.redundancy(), gate.unique("skip"), gate.unique("up"))),
         )
         for gate in order_gates(found)
     ]
+
+
+def format_bounds(low: float, high: float) -> str:
+    """What a share lies between; estimates of the two ends may cross where they are within each other's error.
+
+    Example:
+        >>> format_bounds(0.0, 0.25), format_bounds(0.02, 0.01)
+        ('0.000 to 0.250', 'cannot tell')
+    """
+    return f"{low:.3f} to {high:.3f}" if low <= high else "cannot tell"
 
 
 def print_paper(name: str, found: Profile, paper: PaperProfile) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import doctest
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
@@ -24,6 +26,8 @@ with pytest.MonkeyPatch.context() as patch:
     import foreign
     import instrument
     import profile_cost
+    from measuring import Rounds
+    from processes import Memory
 
 IMAGES = 12
 
@@ -118,6 +122,39 @@ def test_a_plain_training_learns_and_is_kept(dataset, tmp_path, capsys):
     assert max(view.image.max() for view in views) <= 1
     torch.manual_seed(0)
     assert measure_loss(trained, views) < measure_loss(build(), views) - 0.05
+
+
+class Twice(torch.nn.Module):
+    """A network that has its weights under two names, as PlainConvUNet has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = torch.nn.Conv2d(3, 2, 1)
+        self.other = self.one
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.other(image)
+
+
+def test_weights_of_two_names_are_kept_once(dataset, tmp_path):
+    file = tmp_path / "weights.safetensors"
+    kept = foreign.keep_network(Twice, dataset, dataset.names, foreign.Course(1), file)
+    assert torch.equal(kept.one.weight, kept.other.weight)
+    assert len(load_file(file)) == 2
+
+
+def test_costs_are_told_with_ratio_and_agreement(capsys):
+    names = ("brief profile", profile_cost.CONTROLLED, profile_cost.ALONE, profile_cost.PUBLISHED)
+    rounds = Rounds({}, {name: (float(seconds),) * 2 for seconds, name in enumerate(names, start=1)})
+    memory = asdict(Memory(10**6, 2 * 10**6, 10**6, 3 * 10**6))
+    notes = {name: {"memory": memory, "result": {"image": (1.0, 1.0 + 0.25 * (name == names[1]))}} for name in names}
+    profile_cost.print_costs(rounds, notes, (100, 664))
+    told = capsys.readouterr().out
+    rows = [line for line in told.splitlines() if line.startswith("|")][2:]
+    assert [row.split("|")[2].strip() for row in rows] == ["100", "664", "664", "664"]
+    assert [row.split("|")[4].strip()[:4] for row in rows] == ["", "0.50", "0.75", "1.00"]
+    assert "differ by 0.2500 bits" in told
+    assert "differ by 0.0000 bits" in told
 
 
 def measure_loss(network: torch.nn.Module, views: foreign.Views) -> float:

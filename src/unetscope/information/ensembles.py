@@ -75,7 +75,7 @@ def profile_runs(
     for number, run in enumerate(runs):
         tell = None if on_step is None else _counting(on_step, number, len(runs))
         found.append(profile(Checkpoint.load(run), dataset, settings, tell))
-    return replace(pool_profiles(found), name=str(folder))
+    return replace(pool_profiles(found), name=Path(folder).resolve().name)
 
 
 def picture_run(

@@ -24,6 +24,9 @@ from unetscope.information.tally import Tally
 FLAT = 1e-8
 """A channel whose variance is a smaller share of its mean square than this does not vary: rounding is as large."""
 
+NARROWEST = 16
+"""Channels of the convolutions that stand for the decoder, at least: fewer learn slowly."""
+
 REPEATS = (1, 2)
 """Further seeds: other divisions of the images into folds."""
 
@@ -70,7 +73,7 @@ def measure_gate(
         for number, family in enumerate(families)
     }
     if meeting.windows is not None:
-        width = max(reading.width for reading in meeting.readings.values())
+        width = max(NARROWEST, *(reading.width for reading in meeting.readings.values()))
         decoder = Convolutional(len(meeting.stride), width)
         table[decoder.name] = _Losses(bench, meeting.windows, decoder, with_curves=False)
     kinds: dict[str, Kind] = {source: "up" if source == sources[-1] else "skip" for source in sources}
