@@ -320,7 +320,7 @@ def print_rankings(target: str, found: Mapping[tuple[str, str], Ranking]) -> Non
 def say(name: str, ranking: Ranking, where: str) -> str:
     """Which rivals a predictor exceeds, beyond chance."""
     if not isfinite(ranking.interval(name).value):
-        return f"- {where}: cannot tell, no stratum has {FEWEST} networks"
+        return f"- {where}: {name}: cannot tell, no stratum has {FEWEST} networks with different losses"
     rivals = list_known(RIVALS, ranking)
     exceeded = [rival for rival in rivals if ranking.difference(name, rival).low > 0]
     others = [rival for rival in rivals if rival not in exceeded]

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -116,7 +116,9 @@ class Trial:
         """All contestants in turn; the peak of memory is that of the first run of each."""
         facts = describe_run({"images": self.images, "effort": self.effort, "weights": self._weights()})
         with ExitStack() as stack:
-            scratch = Path(stack.enter_context(TemporaryDirectory(dir=self.work)))
+            scratch = self.work / "activations"  # the same each time, so that what a kill leaves is used again
+            scratch.mkdir(exist_ok=True)
+            stack.callback(rmtree, scratch)
             workers = {name: stack.enter_context(worker) for name, worker in self._workers(scratch).items()}
             contestants = {name: observing(worker, partial(self.note, name)) for name, worker in workers.items()}
             measured = measure_rounds(contestants, rounds, self.work / "rounds.json", facts)

@@ -144,6 +144,13 @@ def test_the_same_seed_gives_the_same_profile_and_another_one_other_pixels():
     assert first["layers"] != other["layers"]
 
 
+def test_the_up_path_is_what_is_computed_last_in_whatever_order_they_join():
+    subject = make_subject()
+    wiring = replace(subject.wiring, sources={**subject.wiring.sources, "join": ("up", "skip")})
+    found = profile_network(replace(subject, wiring=wiring), write_images(label, coin), QUICK)
+    assert [(part.source, part.kind) for part in found.gates[0].parts] == [("up", "up"), ("skip", "skip")]
+
+
 def test_steps_are_told_to_the_end():
     told = []
     profile_network(make_subject(), write_images(label, coin), QUICK, lambda *step: told.append(step))
@@ -166,7 +173,7 @@ def test_sentences_name_every_gate_once_and_say_how_far_to_trust():
     found = profile_network(make_subject(), write_images(label, coin), QUICK)
     said = " ".join(describe(found))
     assert said.count("into join") == 2
-    assert "add what nothing else tells" in said
+    assert "adds what nothing else tells" in said
     assert "labels exchanged between images" in said
 
 

@@ -230,14 +230,16 @@ class Gate:
     def redundancy(self, family: str = LINEAR) -> tuple[float, float]:
         """Bounds, in bits, of what two parts tell alike; no estimate of it is free of further assumptions."""
         least = min(part.alone[family].value for part in self.parts[:2])
-        return max(0.0, self.shared(family).value), max(0.0, least)
+        most = max(0.0, least)
+        return min(most, max(0.0, self.shared(family).value)), most
 
     def unique(self, kind: Kind, family: str = LINEAR) -> tuple[float, float]:
         """Bounds, in bits, of what only this part tells."""
         part = self.part(kind)
         others = max(other.alone[family].value for other in self.parts if other is not part)
         alone, added = part.alone[family].value, part.added[family].value
-        return max(0.0, alone - others), max(0.0, min(alone, added))
+        most = max(0.0, min(alone, added))
+        return min(most, max(0.0, alone - others)), most
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

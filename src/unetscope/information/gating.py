@@ -41,6 +41,7 @@ class Meeting:
         readings: What every source brings, in the order of the channels.
         moments: Mean and variance of its channels over whole maps.
         lost_dice: Dice lost when a source becomes its mean, for every source.
+        up: Which of the sources is the up path; the others are skips.
         windows: Windows of what every source brings, for the decoder's own family; None to leave that out.
     """
 
@@ -49,6 +50,7 @@ class Meeting:
     readings: Mapping[str, Reading]
     moments: Mapping[str, Moments]
     lost_dice: Mapping[str, Tally]
+    up: str
     windows: Mapping[str, Reading] | None = None
 
 
@@ -76,7 +78,7 @@ def measure_gate(
         width = max(NARROWEST, *(reading.width for reading in meeting.readings.values()))
         decoder = Convolutional(len(meeting.stride), width)
         table[decoder.name] = _Losses(bench, meeting.windows, decoder, with_curves=False)
-    kinds: dict[str, Kind] = {source: "up" if source == sources[-1] else "skip" for source in sources}
+    kinds: dict[str, Kind] = {source: "up" if source == meeting.up else "skip" for source in sources}
     return Gate(
         meeting.join,
         meeting.stride,

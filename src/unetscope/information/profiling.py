@@ -210,7 +210,8 @@ class _Profiling:
             stride, moments = tuple(self.wiring.strides[join]), trained.join_moments[join]
             dice = {one: lost[Cut(join, one)] for one in readings}
             windows = observe_windows(self.subject, self.views, self.pixels, join, SIDE) if self.is_thorough else None
-            meeting = Meeting(join, stride, readings, moments, dice, windows)
+            up = max(readings, key=self.wiring.layers.index)  # what comes up is computed last
+            meeting = Meeting(join, stride, readings, moments, dice, up, windows)
             gates.append(measure_gate(self.bench, meeting, self.families, position, not self.is_brief))
         return gates
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from unetscope.information.findings import EDGE, INSIDE, LINEAR, POSITION, Gate, LayerProfile, Part
 from unetscope.information.profile import Profile
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    "needed": ("adds what nothing else tells", "add what nothing else tells"),
+    "redundant": (
+        "varies but adds less than 1 % of H0 to what the other path tells",
+        "vary but add less than 1 % of H0 to what the other path tells",
+    ),
+    "dead": ("does not vary at all (a fault of training)", "do not vary at all (a fault of training)"),
+    "cannot tell": ("cannot be judged on these images", "cannot be judged on these images"),
+}
+"""What is said of one path, and of several."""
 
 NAMED = 3  # names in a list, before "and so many more"
 
@@ -89,14 +100,10 @@ def _say_gates(gates: Sequence[Gate]) -> list[str]:
         return ["The network has no skip, so that there is no gate to judge."]
     parts = [(gate, part) for gate in gates for part in gate.parts]
     said = []
-    for word, what in (
-        ("needed", "add what nothing else tells"),
-        ("redundant", "vary but add less than 1 % of H0 to what the other path tells"),
-        ("dead", "do not vary at all (a fault of training)"),
-        ("cannot tell", "cannot be judged on these images"),
-    ):
+    for word, (one, several) in WORDS.items():
         chosen = [(gate, part) for gate, part in parts if part.status.word == word]
         if chosen:
+            what = one if len(chosen) == 1 else several
             said.append(f"{_list([_name(gate, part) for gate, part in chosen])} {what}{_ask(chosen)}.")
     return said
 
@@ -106,7 +113,7 @@ def _name(gate: Gate, part: Part) -> str:
     kind = "the up path" if part.kind == "up" else f"the skip {part.source}"
     return (
         f"{kind} into {gate.join} ({added.value:.3f} \u00b1 {added.interval.half_width:.3f} bits; "
-        f"{part.lost_dice.value:.3f} Dice)"
+        f"{round(part.lost_dice.value, 3) + 0.0:.3f} Dice)"
     )
 
 
