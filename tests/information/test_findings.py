@@ -168,6 +168,7 @@ def test_pooled_networks_widen_the_interval_by_how_much_they_differ():
     assert second.interval.half_width > 3 * first.interval.half_width
     assert second.value == pytest.approx(np.mean([0.0, 0.05, 0.1, 0.15]), abs=0.01)
     assert pool_profiles(alike).networks == 4
+    assert second.decide(0.0).images is None  # not images but networks are lacking
 
 
 def test_one_profile_is_its_own_pool_and_others_are_refused():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -64,11 +64,15 @@ class Quantity:
     @cached_property
     def verdict(self) -> Verdict:
         """Whether the value is told."""
-        return judge_value(self.interval, self.scale, self.tally.images, self.gap, self.allowed)
+        return self._advise(judge_value(self.interval, self.scale, self.tally.images, self.gap, self.allowed))
 
     def decide(self, threshold: float) -> Verdict:
         """Whether the interval lies on one side of a threshold."""
-        return judge_decision(self.interval, threshold, self.tally.images)
+        return self._advise(judge_decision(self.interval, threshold, self.tally.images))
+
+    def _advise(self, verdict: Verdict) -> Verdict:
+        """The verdict; where several networks differ, no number of images is named, since more networks would tell."""
+        return replace(verdict, images=None) if self.tally.networks > 1 else verdict
 
     def minus(self, other: Quantity) -> Quantity:
         """The paired difference to another quantity."""

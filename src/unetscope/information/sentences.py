@@ -124,7 +124,9 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _ask(chosen: Sequence[tuple[Gate, Part]]) -> str:
-    """How many images would tell."""
+    """How many images would tell, or that further networks would."""
+    if chosen[0][1].added[LINEAR].tally.networks > 1 and chosen[0][1].status.word == "cannot tell":
+        return ", where the networks differ; further seeds would tell"
     wanted = [part.status.images for _, part in chosen if part.status.images]
     return f"; about {max(wanted)} would tell" if wanted else ""
 

@@ -79,6 +79,11 @@ class Tally:
         """Images in which anything was counted."""
         return int((self.counts > 0).sum())
 
+    @property
+    def networks(self) -> int:
+        """Networks it was measured on."""
+        return len(np.unique(self.member))
+
     def __sub__(self, other: Tally) -> Tally:
         """The difference, image by image; both must count the same."""
         assert np.array_equal(self.counts, other.counts), "only tallies over the same pixels can be compared"

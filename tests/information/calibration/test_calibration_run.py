@@ -172,6 +172,7 @@ def test_intervals_that_are_too_narrow_are_found_out(monkeypatch: pytest.MonkeyP
 
 def test_p_values_that_are_not_uniform_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     right = measures.shuffle_test
+    monkeypatch.setattr(measures, "SHUFFLED", 200)
     monkeypatch.setattr(measures, "shuffle_test", lambda gains, seed: right(gains, seed=seed) ** 1.5)
     assert not next(iter(measures.measure_shuffles(4, 2_000, seed=0))).ok
 
@@ -189,7 +190,9 @@ def test_every_group_is_checked_on_five_seeds(full: bool) -> None:
     checks = list_checks(full)
     groups = {check.name.partition(" ")[0] for check in checks}
     assert groups == {"G1", "G3", "G4", "G5", "G6", "G7", "G9", "G10"}
-    assert {len(set(check.seeds)) for check in checks} == {5}
+    assert {check.name for check in checks if len(set(check.seeds)) != 5} == {
+        check.name for check in checks if "p-values" in check.name
+    }
     assert len({check.name for check in checks}) == len(checks)
 
 
