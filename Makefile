@@ -15,13 +15,16 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 $(VENV)/ready-dev: $(VENV)/ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@# nnU-Net's networks, a peer in tests; what they declare but do not need here would bring torchvision.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps dynamic-network-architectures
 	@touch $@
 
 demo: $(VENV)/ready          ## train, evaluate, segment and profile on simulated cells
 	$(BIN)/unetscope demo --out $(DEMO)
 
 test: $(VENV)/ready-dev      ## every test and doctest
-	UNETSCOPE_TEST_DATA=$(DATA) $(BIN)/python -m pytest -n 2
+	@# One thread each: two processes share the cores, and threads would wait for each other.
+	UNETSCOPE_TEST_DATA=$(DATA) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(VENV)/ready-dev     ## format, lint, types, floors
 	$(BIN)/ruff format --check .
@@ -50,6 +53,11 @@ bench: $(VENV)/ready-dev     ## every benchmark on real data (a day on 2 cores; 
 	$(BIN)/python benchmarks/train.py --data $(DATA)/dsb2018
 	$(BIN)/python benchmarks/cost.py
 	$(BIN)/python benchmarks/startup.py --data $(DATA)
+	$(BIN)/python benchmarks/population.py --data $(DATA)
+	$(BIN)/python benchmarks/prediction.py --data $(DATA)
+	$(BIN)/python benchmarks/instrument.py runs/population/nuclei-16-32-64-128-256-seed0-epochs24 runs/population/data-128 --paper
+	$(BIN)/python benchmarks/foreign.py --data $(DATA)
+	$(BIN)/python benchmarks/profile_cost.py --data $(DATA)
 
 clean:
 	rm -rf $(VENV) $(DEMO)

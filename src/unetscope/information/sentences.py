@@ -73,7 +73,7 @@ def _say_references(profile: Profile) -> str:
     above = profile.beyond_position(last)
     return (
         f"Without any network, where a pixel lies tells {max(0.0, profile.floors[POSITION].value) / prior:.0%} of its "
-        f"label, and the best small window of the image ({best.removeprefix('patch ')} pixels wide) "
+        f"label, and the best small window of the image ({best.split()[1]} pixels wide) "
         f"{windows[best].value / prior:.0%}: the network's last map tells {above.value / prior:.0%} more than the "
         "position."
     )

@@ -113,7 +113,7 @@ def bound_layer(spec: UNetSpec, layer: str, places: Labels) -> float:
     Example:
         >>> spec = UNetSpec.by_level((4, 4))
         >>> round(bound_layer(spec, "encoder.0.conv1", np.array([[3, 3], [0, 3]])), 4)
-        0.2657
+        0.274
     """
     side = SIDES[spec.ndim]
     seen = [_count_seen(spec, layer, axis, side, places[:, axis]) for axis in range(spec.ndim)]
