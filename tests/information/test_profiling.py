@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from unetscope.errors import DataError, RecipeError
-from unetscope.information.findings import INPUT, LINEAR, MLP, POSITION, SHUFFLED, UNTRAINED
+from unetscope.information.findings import CONVOLUTIONAL, INPUT, LINEAR, MLP, POSITION, SHUFFLED, UNTRAINED
 from unetscope.information.profiling import ProfileSettings, profile, profile_network
 from unetscope.information.sentences import describe
 from unetscope.information.subject import Subject
@@ -18,7 +18,7 @@ from unetscope.information.views import view_arrays
 from unetscope.wiring import Wiring
 
 IMAGES, SIDE = 24, 16
-QUICK = ProfileSettings(effort="brief", pixels=5000)
+QUICK = ProfileSettings(effort="brief", pixels=3000)
 LOUD = 12.0
 """A bit written as +-6 in unit noise is read without error."""
 
@@ -133,6 +133,17 @@ def test_a_network_that_knows_the_image_by_heart_tells_nothing_of_others():
     ]
     found = profile_network(make_subject(), view_arrays(images, labels), QUICK)
     assert all(layer.linear.value < 0.1 for layer in found.layers)
+
+
+def test_a_thorough_profile_has_every_family_and_curve():
+    """The decoder's own family reads windows, and sees what a path adds as the others do."""
+    settings = ProfileSettings(effort="thorough", pixels=1500)
+    found = profile_network(make_subject(), write_images(label, coin), settings)
+    skip, up = found.gates[0].parts
+    assert set(skip.added) == {LINEAR, MLP, CONVOLUTIONAL}
+    assert skip.added[CONVOLUTIONAL].value == pytest.approx(1, abs=0.1)
+    assert up.added[CONVOLUTIONAL].value == pytest.approx(0, abs=0.05)
+    assert all(MLP in layer.bits and len(layer.linear.curve) == 4 for layer in found.layers)
 
 
 def test_the_same_seed_gives_the_same_profile_and_another_one_other_pixels():
