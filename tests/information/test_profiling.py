@@ -176,7 +176,7 @@ def test_a_checkpoint_is_profiled_on_its_validation_images(dataset, make_checkpo
     assert [layer.layer for layer in found.layers] == list(checkpoint.spec.wiring.layers)
     assert [gate.join for gate in found.gates] == list(checkpoint.spec.wiring.joins())
     assert found.provenance["weights"] == checkpoint.digest()
-    assert not found.warnings
+    assert ["rough" in one for one in found.warnings] == [True]  # six images are few
     assert any("relative" in one for one in profile(checkpoint, dataset, replace(QUICK, role="all")).warnings)
 
 

@@ -42,8 +42,8 @@ def find_runs(folder: Path | str) -> tuple[Path, ...]:
     runs = tuple(sorted(path.parent for path in folder.glob(f"*/{DESCRIPTION}")))
     if not runs:
         raise CheckpointError(
-            f"{folder} holds neither {DESCRIPTION} nor folders with one; give a run folder that `train` wrote, or a "
-            "folder of several"
+            f"{folder} holds neither {DESCRIPTION} nor folders with one; give a folder that `train --out` wrote, or "
+            "one that holds several"
         )
     return runs
 

@@ -54,6 +54,7 @@ Effort = Literal["brief", "default", "thorough"]
 OnStep = Callable[[int, int, str], None]
 
 GIGABYTE = 2**30
+FEW = 8  # images below which intervals themselves are hardly known
 PATCH_SIDES: Mapping[int, int] = {2: 15, 3: 7}
 """Side of the input patch whose principal components a layer may recover, pixels."""
 
@@ -271,6 +272,8 @@ class _Profiling:
                 "images that taught the network are among those profiled, so that bits only rank the layers of this "
                 "one network (relative)"
             )
+        if self.bench.count < FEW:
+            warnings.append(f"{self.bench.count} images or groups were profiled, and intervals of so few are rough")
         return warnings
 
 
