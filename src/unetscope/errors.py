@@ -7,6 +7,7 @@
     |-- DataError           a dataset that cannot be used as it is
     |   `-- ImageError      a file that cannot be read as an image
     |-- CheckpointError     a run folder that cannot be read or continued, or a bundle that cannot be read
+    |-- SlimError           a plan that cannot be followed, or an aim that cannot be reached
     |-- ExportError         a network that cannot be exported, or whose export computes something else
     `-- OutputError         a result that cannot be written
 
@@ -42,6 +43,10 @@ class ImageError(DataError):
 
 class CheckpointError(UnetscopeError):
     """A run folder that cannot be read or continued, or a bundle that cannot be read."""
+
+
+class SlimError(UnetscopeError, ValueError):
+    """A plan that cannot be followed, or an aim that cannot be reached."""
 
 
 class ExportError(UnetscopeError):

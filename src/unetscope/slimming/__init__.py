@@ -1,0 +1,1 @@
+"""Smaller networks: proposed from profiles, made, compared with their originals, and found by a race."""

@@ -1,0 +1,1 @@
+"""Frozen rules, one file each."""

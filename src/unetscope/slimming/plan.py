@@ -1,0 +1,313 @@
+"""A plan for a smaller network, as a value and as a file to edit; knows specs and channels, neither weights nor images.
+
+Three entries of the file decide: `depth`, `skips` and `widths`. Everything else says why, and is there for readers. A
+plan is of one network: it keeps some of *its* channels, by their numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from unetscope.errors import SlimError, SpecError
+from unetscope.files import write_json
+from unetscope.model.spec import UNetSpec
+from unetscope.wiring import HEAD, IMAGE
+
+if TYPE_CHECKING:
+    from unetscope.checkpoint import Checkpoint
+
+FORMAT = 1
+Trust = Literal["ok", "relative", "cannot tell"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is proposed for one level, skip or layer.
+
+    Attributes:
+        subject: "depth", "skip 1", or the name of a layer.
+        before: Poolings, 1 for a skip that is there, or channels.
+        after: The same in the slim network; 0 for a skip that goes.
+        trust: "ok": the evidence decides, and the decision is taken; "relative": the evidence ranks but does not
+            decide, so that the decision is to be tried; "cannot tell": there is none, and all stays as it was.
+        figures: The evidence.
+        words: The same for people.
+    """
+
+    subject: str
+    before: int
+    after: int
+    trust: Trust
+    figures: Mapping[str, float | None]
+    words: str
+
+
+@dataclass(frozen=True)
+class SlimPlan:
+    """Which channels, levels and skips of a network a smaller one keeps.
+
+    Attributes:
+        origin: The network to be slimmed.
+        weights: Digest of its weights.
+        depth: Poolings of the slim network; the level of that number becomes its bottleneck.
+        skips: Levels whose skip stays.
+        widths: Channels kept of every layer that stays, by the *origin's* name of the layer.
+        order: Every layer's channels, by the origin's name, most worth keeping first.
+        decisions: How it came to be.
+        target: What was asked for.
+        rule: Name and digest of the rule that proposed it; empty for a plan by hand.
+        cost: What the network costs before and after, by measure.
+        summary: Sentences about the whole.
+
+    Raises:
+        SlimError: It keeps what is not there.
+
+    Example:
+        >>> plan = SlimPlan.keep_all(UNetSpec.by_level((8, 16, 32)), "digest").with_changes(depth=1, skips=(0,))
+        >>> plan.spec.level_widths, plan.source_of("bottleneck.conv2")
+        ((8, 16), 'encoder.1.conv2')
+    """
+
+    origin: UNetSpec = field(repr=False)
+    weights: str
+    depth: int
+    skips: tuple[int, ...]
+    widths: Mapping[str, int]
+    order: Mapping[str, tuple[int, ...]] = field(repr=False)
+    decisions: tuple[Decision, ...] = field(default=(), repr=False)
+    target: Mapping[str, Any] = field(default_factory=dict)
+    rule: Mapping[str, str] = field(default_factory=dict)
+    cost: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
+    summary: tuple[str, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what the origin does not have."""
+        for name, problem in _find_problems(self):
+            raise _PlanError(name, problem)
+        try:
+            _ = self.spec
+        except SpecError as error:
+            raise _PlanError(("widths",), str(error)) from error
+
+    @classmethod
+    def keep_all(cls, origin: UNetSpec, weights: str) -> Self:
+        """The plan that changes nothing."""
+        order = {layer: tuple(range(width)) for layer, width in origin.widths.items()}
+        return cls(origin, weights, origin.depth, origin.skip_levels, dict(origin.widths), order)
+
+    def with_changes(self, **changes: Any) -> Self:
+        """The same plan with other decisions; what was said about the cost no longer holds."""
+        return replace(self, **{"cost": {}, **changes})
+
+    @cached_property
+    def spec(self) -> UNetSpec:
+        """The slim network."""
+        names = _layer_names(self.origin, self.depth)
+        return replace(
+            self.origin,
+            depth=self.depth,
+            skips=tuple(level for level in self.skips if level < self.depth),
+            strides=self.origin.level_strides[: self.depth],
+            widths={layer: self.widths[self.source_of(layer)] for layer in names},
+        )
+
+    def source_of(self, layer: str) -> str:
+        """The layer of the origin whose channels a layer of the slim network keeps."""
+        if self.depth < self.origin.depth and layer.startswith("bottleneck."):
+            return layer.replace("bottleneck", f"encoder.{self.depth}")
+        return layer
+
+    def kept(self, layer: str) -> tuple[int, ...]:
+        """Numbers of the origin's channels that a layer of the slim network keeps, ascending."""
+        if layer in (IMAGE, HEAD):
+            return tuple(range(self.origin.width(layer)))
+        source = self.source_of(layer)
+        ordered = self.order[self.origin.placed_by(source) or source]  # values stay with the maxima that place them
+        return tuple(sorted(ordered[: self.widths[source]]))
+
+    def check_fits(self, checkpoint: Checkpoint) -> None:
+        """Refuse to slim another network than the plan is for.
+
+        Raises:
+            SlimError: The checkpoint's network or its weights are not those of the plan.
+        """
+        if checkpoint.spec != self.origin or checkpoint.digest() != self.weights:
+            raise SlimError(
+                f"the plan is for another network (weights {self.weights[:12]}, and {checkpoint.digest()[:12]} came); "
+                "channels go by their numbers, so that a plan fits one training only: propose one for this run"
+            )
+
+    def digest(self) -> str:
+        """SHA-256 of what the plan decides, and of what network."""
+        content = [self.origin.to_json(), self.weights, self.depth, list(self.skips), dict(self.widths), {
+            layer: list(channels) for layer, channels in self.order.items()
+        }]  # fmt: skip
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def save(self, path: Path | str) -> None:
+        """Write the plan as JSON for people: what decides comes first.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        write_json(Path(path), self.to_json())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Read a plan, edited or not.
+
+        Raises:
+            SlimError: The file cannot be read, or decides what cannot be; the message names the line.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SlimError(f"{path} cannot be read ({error}); give a plan that `propose` wrote") from error
+        try:
+            return cls.from_json(json.loads(text))
+        except json.JSONDecodeError as error:
+            raise SlimError(f"{path}, line {error.lineno}: no JSON ({error.msg}); mend the line") from error
+        except RecursionError as error:
+            raise SlimError(f"{path} is nested too deeply to be a plan; give one that `propose` wrote") from error
+        except _PlanError as problem:
+            raise SlimError(f"{path}, line {_find_line(text, problem.place)}: {problem}") from problem
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values from which `from_json` makes the same plan."""
+        return {
+            "format": FORMAT,
+            "depth": self.depth,
+            "skips": list(self.skips),
+            "widths": dict(self.widths),
+            "summary": list(self.summary),
+            "cost": {when: dict(figures) for when, figures in self.cost.items()},
+            "decisions": [asdict(decision) for decision in self.decisions],
+            "target": dict(self.target),
+            "rule": dict(self.rule),
+            "network": {"weights": self.weights, "spec": self.origin.to_json()},
+            "order": {layer: " ".join(map(str, channels)) for layer, channels in self.order.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Any) -> Self:
+        """The plan that `to_json` wrote.
+
+        Raises:
+            SlimError: An entry is missing, unknown or impossible.
+        """
+        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
+            raise _PlanError(("format",), f"a plan of format {FORMAT} was needed; give one that `propose` wrote")
+        known = set(cls.__dataclass_fields__) - {"origin", "weights"} | {"format", "network"}
+        if unknown := [name for name in content if name not in known]:
+            raise _PlanError((unknown[0],), f"a plan has no entry {unknown[0]!r}; take it out")
+        if missing := [name for name in ("depth", "skips", "widths", "network", "order") if name not in content]:
+            raise _PlanError((), f"the plan has no entry {missing[0]!r}; put it back, or propose anew")
+        for name, kind in _KINDS.items():
+            if name in content and not isinstance(content[name], kind):
+                raise _PlanError((name,), f"{name} is {content[name]!r}; leave it in the form that `propose` wrote")
+        return cls(
+            origin=_read_origin(content["network"]),
+            weights=str(content["network"]["weights"]),
+            depth=content["depth"],
+            skips=tuple(content["skips"]),
+            widths=dict(content["widths"]),
+            order={layer: _read_order(layer, channels) for layer, channels in content["order"].items()},
+            decisions=_read_decisions(content.get("decisions", [])),
+            target=content.get("target", {}),
+            rule=content.get("rule", {}),
+            cost=content.get("cost", {}),
+            summary=tuple(content.get("summary", ())),
+        )
+
+
+_KINDS: Mapping[str, type] = {
+    "skips": list, "widths": Mapping, "network": Mapping, "order": Mapping, "decisions": list, "target": Mapping,
+    "rule": Mapping, "cost": Mapping, "summary": list,
+}  # fmt: skip
+
+
+class _PlanError(SlimError):
+    """What is wrong with a plan, and under which keys it stands."""
+
+    def __init__(self, place: tuple[str, ...], problem: str) -> None:
+        super().__init__(problem)
+        self.place = place
+
+
+def _layer_names(origin: UNetSpec, depth: int) -> tuple[str, ...]:
+    """The layers, but for the head, of the origin cut to a depth."""
+    return tuple(UNetSpec.by_level((1,) * (depth + 1), convolutions=origin.convolutions, down=origin.down).widths)
+
+
+def _find_problems(plan: SlimPlan) -> list[tuple[tuple[str, ...], str]]:
+    """What the origin does not have; where it stands in the file, and what to do about it."""
+    origin = plan.origin
+    if not _is_number(plan.depth) or not 0 <= plan.depth <= origin.depth:
+        most = f"a whole number from 0 to {origin.depth}, as many poolings as the network has"
+        return [(("depth",), f"depth is {plan.depth!r}; use {most}")]
+    if strangers := [level for level in plan.skips if level not in origin.skip_levels]:
+        there = f"some of {', '.join(map(str, origin.skip_levels))}" if origin.skip_levels else "none"
+        return [(("skips",), f"skips has level {strangers[0]!r}, and the network has no such skip; use {there}")]
+    if unknown := [layer for layer in plan.widths if layer not in origin.widths]:
+        return [(("widths", unknown[0]), f"the network has no layer {unknown[0]!r}; take the line out")]
+    needed = [plan.source_of(layer) for layer in _layer_names(origin, plan.depth)]
+    if missing := [layer for layer in needed if layer not in plan.widths]:
+        return [(("widths",), f"widths has no {missing[0]}; give it from 1 to {origin.widths[missing[0]]} channels")]
+    for layer, width in plan.widths.items():
+        if not _is_number(width) or not 1 <= width <= origin.widths[layer]:
+            return [(("widths", layer), f"{layer} is {width!r} wide; use 1 to {origin.widths[layer]} channels")]
+    for layer, width in origin.widths.items():
+        if sorted(plan.order.get(layer, ())) != list(range(width)):
+            return [
+                (("order", layer), f"the order of {layer} must name each of its {width} channels once; put it back")
+            ]
+    return []
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _read_origin(content: Mapping[str, Any]) -> UNetSpec:
+    if not isinstance(content.get("spec"), Mapping) or "weights" not in content:
+        raise _PlanError(("network",), "the plan does not say what network it is for; put it back, or propose anew")
+    try:
+        return UNetSpec.from_json(content["spec"])
+    except (SpecError, TypeError) as error:
+        raise _PlanError(("network", "spec"), f"the plan's network is none ({error}); put it back") from error
+
+
+def _read_order(layer: str, channels: object) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, str(channels).split()))
+    except ValueError as error:
+        raise _PlanError(("order", layer), f"the order of {layer} is {channels!r}; use channel numbers") from error
+
+
+def _read_decisions(content: Sequence[Any]) -> tuple[Decision, ...]:
+    try:
+        return tuple(Decision(**each) for each in content)
+    except TypeError as error:
+        raise _PlanError(("decisions",), f"a decision is not in its form ({error}); put it back") from error
+
+
+def _find_line(text: str, place: Sequence[str]) -> int:
+    r"""Number of the line in which nested keys stand, as far as they do.
+
+    Example:
+        >>> _find_line('{\n "widths": {\n  "head": 0}}', ("widths", "head"))
+        3
+    """
+    at = 0
+    for key in place:
+        found = re.compile(f"{re.escape(json.dumps(key))}\\s*:").search(text, at)
+        at = found.start() if found else at
+    return text.count("\n", 0, at) + 1
