@@ -116,8 +116,8 @@ def prepare_workers(setting: Setting, instructions: list[str]) -> Iterator[tuple
 
 def prepare_ours(setting: Setting) -> Callable[[], Taken]:
     """The training loop of this package, epoch by epoch, without the validation between them."""
+    from unetscope.machine import keep_memory
     from unetscope.training.loop import _Run
-    from unetscope.training.memory import keep_memory
     from unetscope.training.team import compute_repeatably, gather_team
 
     stack = ExitStack()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,14 +24,14 @@ from unetscope.engines.torch_engine import choose_dtype, memory_layout
 from unetscope.errors import CheckpointError, RecipeError
 from unetscope.evaluation import Measures, fingerprint, score_items
 from unetscope.files import write_text
+from unetscope.machine import keep_memory
 from unetscope.model.cost import count_parameters
 from unetscope.model.spec import UNetSpec
-from unetscope.model.unet import UNet, class_scores
+from unetscope.model.unet import class_scores
 from unetscope.scores.overlap import Scores
 from unetscope.segmentation import Segmenter, Tiling
 from unetscope.training.feeding import feed, name_starvation
 from unetscope.training.loss import compute_loss
-from unetscope.training.memory import keep_memory
 from unetscope.training.optimization import learning_rate, make_optimizer
 from unetscope.training.patches import Batch, Patches
 from unetscope.training.preparation import (
@@ -44,6 +45,7 @@ from unetscope.training.preparation import (
 from unetscope.training.progress import Epoch, OnEpoch, OnStep, Plan, Progress
 from unetscope.training.recipe import Recipe
 from unetscope.training.requirements import check_batch, check_classes, check_weights
+from unetscope.training.start import Start, continue_recipe, continue_start, recall_start, record_start
 from unetscope.training.state import State, gather, load_state, save_state, scatter
 from unetscope.training.team import Team, compute_repeatably, gather_team
 
@@ -56,7 +58,7 @@ TIMED_STEPS = 5
 def train(
     dataset: Dataset,
     out: Path | str,
-    spec: UNetSpec | None = None,
+    spec: UNetSpec | Start | None = None,
     recipe: Recipe | None = None,
     resume: Resume = "never",
     on_step: OnStep | None = None,
@@ -67,7 +69,7 @@ def train(
     Args:
         dataset: Annotated images; their roles are drawn from the recipe's seed and stored in the run.
         out: Run folder to write.
-        spec: The network; the default preset for these images if None.
+        spec: The network, or a start that also has weights or a teacher; the default preset for these images if None.
         recipe: How to train; the defaults if None.
         resume: "never" refuses a folder that holds a run; "exactly" continues it and ends with the weights of an
             uninterrupted run; "drifting" continues it with other versions, devices or threads too.
@@ -96,7 +98,7 @@ class _Run:
     """A run in progress: what it was given, and where it stands."""
 
     def __init__(
-        self, dataset: Dataset, out: Path, spec: UNetSpec | None, recipe: Recipe, resume: Resume, team: Team
+        self, dataset: Dataset, out: Path, given: UNetSpec | Start | None, recipe: Recipe, resume: Resume, team: Team
     ) -> None:
         state = None if resume == "never" else load_state(out)
         if resume == "never" and any((out / name).exists() for name in ("last", "checkpoint.json")):
@@ -104,15 +106,16 @@ class _Run:
         if state is None and (out / "checkpoint.json").exists():
             raise CheckpointError(f"{out} holds a network but not the state to go on from; choose another folder")
         self.out, self.team = out, team
-        if state is None:
-            self.recipe, self.spec = recipe, spec or _default_spec(dataset)
-        else:
-            self.recipe, self.spec = _stored(state, recipe, spec)
+        start = Start.of(given, dataset) if state is None else continue_start(state, given)
+        self.begun = start.describe() if state is None else recall_start(state)
+        self.recipe = recipe if state is None else continue_recipe(state, recipe)
+        self.spec = start.spec
         check_classes(self.spec, dataset)
         check_weights(self.recipe, dataset)
         team.share(self.recipe.batch)
         self.environment = _environment(team)
         self.dataset = dataset = cut_few(dataset, self.spec)
+        self.gap = _measure_gap(dataset, self.spec)
         self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
         self.normalization = choose_normalization(dataset, self.split, self.recipe)
         self.spacing = choose_spacing(dataset, self.split, self.recipe)
@@ -122,8 +125,9 @@ class _Run:
         self.patches = Patches(learned, self.split.train, self.spec, self.recipe, self.normalization)
         check_batch(self.spec, self.recipe.batch // team.size, self.patches.shape)
         self.dtype = choose_dtype(self.recipe.precision)
-        torch.manual_seed(self.recipe.seed)
-        self.network = UNet(self.spec).to(team.device, memory_format=memory_layout(self.spec))  # type: ignore[call-overload]
+        self.tutor = start.tutor(self.patches.shape, team.device)
+        network = start.network(self.recipe.seed)
+        self.network = network.to(team.device, memory_format=memory_layout(self.spec))  # type: ignore[call-overload]
         self.optimizer = make_optimizer(self.network, self.recipe)
         self.digest = dataset.digest()
         self.step, self.best, self.best_epoch = 0, -math.inf, 0
@@ -145,7 +149,7 @@ class _Run:
             split=self.split,
             normalization=self.normalization,
             spacing=self.spacing,
-            gap=find_gap(self.dataset, self.spec),
+            gap=self.gap,
             patch=self.patches.shape,
             batch=self.recipe.batch,
             epoch_steps=self.patches.epoch_steps,
@@ -170,11 +174,13 @@ class _Run:
             provenance={
                 "seed": self.recipe.seed,
                 "step": self.step,
+                "steps": self.steps,
                 "epoch": len(self.history),
                 "validation": self.history[-1] if self.history else {},
                 "data": {"path": str(self.dataset.root), "sha256": self.digest},
-                "gap": list(find_gap(self.dataset, self.spec)),
+                "gap": list(self.gap),
                 "seen": self._seen,
+                **record_start(self.begun, self.tutor, self.step),
                 **self.environment,
             },
         )
@@ -239,8 +245,11 @@ class _Run:
             group["lr"] = learning_rate(self.recipe, step, self.steps)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(self.team.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            scores = network(images.contiguous(memory_format=memory_layout(self.spec)))
+            images = images.contiguous(memory_format=memory_layout(self.spec))
+            scores, lesson = self.tutor.teach(network, images) if self.tutor else (network(images), None)
         loss = compute_loss(class_scores(scores), labels, self.recipe, border)
+        if lesson:
+            loss = lesson.blend(loss, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(network.parameters(), self.recipe.clip)
@@ -296,6 +305,7 @@ class _Run:
             "history": self.history,
             "recipe": self.recipe.to_json(),
             "spec": self.spec.to_json(),
+            "start": self.begun,
             "data": self.digest,
             "environment": self.environment,
         }
@@ -339,23 +349,15 @@ class _Run:
         return int(self.team.agree(max(1, round(60 * self.recipe.minutes / per_step))))
 
 
-def _default_spec(dataset: Dataset) -> UNetSpec:
-    """The default network for a dataset."""
-    return UNetSpec.preset("default", ndim=dataset.ndim, image_channels=dataset.channels, classes=len(dataset.classes))
-
-
-def _stored(state: State, recipe: Recipe, spec: UNetSpec | None) -> tuple[Recipe, UNetSpec]:
-    """The recipe and network that the run was begun with, if no others are asked for."""
-    stored, network = Recipe.from_json(state.facts["recipe"]), UNetSpec.from_json(state.facts["spec"])
-    plain, asked, kept = Recipe().to_json(), recipe.to_json(), stored.to_json()
-    for name, value in asked.items():
-        if value not in (plain[name], kept[name]):
-            raise CheckpointError(
-                f"the run was begun with {name} {kept[name]}, and {value} came; drop it or train anew"
-            )
-    if spec is not None and spec != network:
-        raise CheckpointError("the run was begun with another network than came; drop its options or train anew")
-    return stored, network
+def _measure_gap(dataset: Dataset, spec: UNetSpec) -> tuple[int, ...]:
+    """Pixels per axis between the blocks of images as they lie, whichever network they were cut for."""
+    gap = list(find_gap(dataset, spec))
+    blocks = sorted((str(item.image), item.box) for item in dataset.items if item.box)
+    for (image, one), (other_image, other) in pairwise(blocks):
+        for axis, ((_, stop), (start, _)) in enumerate(zip(one, other, strict=True)):
+            if image == other_image and start >= stop:
+                gap[axis] = start - stop
+    return tuple(gap)
 
 
 def _environment(team: Team) -> dict[str, Any]:

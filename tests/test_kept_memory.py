@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from unetscope.training import memory as module
-from unetscope.training.memory import keep_memory
+from unetscope import machine as module
+from unetscope.machine import keep_memory
 
 SCRIPT = """
 import resource, sys
 import numpy as np
 from contextlib import nullcontext
 from pathlib import Path
-from unetscope.training.memory import keep_memory
+from unetscope.machine import keep_memory
 
 def fault(times):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
