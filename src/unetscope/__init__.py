@@ -1,10 +1,10 @@
 """unetscope: train a U-Net on a few annotated images and see how information flows through it.
 
-Six nouns and the verbs that turn one into another:
+Eight nouns and the verbs that turn one into another:
 
     >>> sorted(__all__)
-    ['Bundle', 'Checkpoint', 'Dataset', 'Profile', 'Recipe', 'Scores', 'Tiling', 'UNet', 'UNetSpec', 'evaluate',
-     'export', 'profile', 'segment', 'train']
+    ['Bundle', 'Checkpoint', 'Comparison', 'Dataset', 'Profile', 'Recipe', 'Scores', 'SlimPlan', 'Tiling', 'UNet',
+     'UNetSpec', 'compare', 'evaluate', 'export', 'profile', 'propose', 'prove', 'segment', 'shrink', 'slim', 'train']
 
 Names are imported when they are first used, so that the command line answers before torch is loaded.
 """
@@ -28,40 +28,60 @@ if TYPE_CHECKING:
     from unetscope.model.unet import UNet
     from unetscope.scores.overlap import Scores
     from unetscope.segmentation import Tiling, segment
+    from unetscope.slimming.comparison import Comparison, compare
+    from unetscope.slimming.evidence import prove
+    from unetscope.slimming.plan import SlimPlan
+    from unetscope.slimming.proposal import propose
+    from unetscope.slimming.shrinking import shrink
+    from unetscope.slimming.slim import slim
     from unetscope.training.loop import train
     from unetscope.training.recipe import Recipe
 
 _HOMES = {
     "Bundle": "engines.bundle",
     "Checkpoint": "checkpoint",
+    "Comparison": "slimming.comparison",
     "Dataset": "data.dataset",
     "Profile": "information.profile",
     "Recipe": "training.recipe",
     "Scores": "scores.overlap",
+    "SlimPlan": "slimming.plan",
     "Tiling": "segmentation",
     "UNet": "model.unet",
     "UNetSpec": "model.spec",
+    "compare": "slimming.comparison",
     "evaluate": "evaluation",
     "export": "exports",
     "profile": "information.profiling",
+    "propose": "slimming.proposal",
+    "prove": "slimming.evidence",
     "segment": "segmentation",
+    "shrink": "slimming.shrinking",
+    "slim": "slimming.slim",
     "train": "training.loop",
 }
 
 __all__ = [
     "Bundle",
     "Checkpoint",
+    "Comparison",
     "Dataset",
     "Profile",
     "Recipe",
     "Scores",
+    "SlimPlan",
     "Tiling",
     "UNet",
     "UNetSpec",
+    "compare",
     "evaluate",
     "export",
     "profile",
+    "propose",
+    "prove",
     "segment",
+    "shrink",
+    "slim",
     "train",
 ]
 

@@ -94,10 +94,7 @@ class Checkpoint:
 
     def digest(self) -> str:
         """SHA-256 over names and values of all weights: what tells one training from another."""
-        total = hashlib.sha256()
-        for name in sorted(self.weights):
-            total.update(name.encode() + self.weights[name].tobytes())
-        return total.hexdigest()
+        return digest_weights(self.weights)
 
     def untrained(self, seed: int = 0) -> Checkpoint:
         """The same network with fresh weights: the control of every claim about training."""
@@ -167,6 +164,19 @@ class Checkpoint:
             ) from error
 
 
+def digest_weights(weights: Mapping[str, Any]) -> str:
+    """SHA-256 over names and values of weights, arrays or tensors alike.
+
+    Example:
+        >>> digest_weights({"a": np.zeros(2)}) == digest_weights({"a": np.ones(2)})
+        False
+    """
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        total.update(name.encode() + _as_array(weights[name]).tobytes())
+    return total.hexdigest()
+
+
 def record_versions() -> dict[str, str]:
     """Versions of what determines a result."""
     import torch
@@ -232,8 +242,11 @@ def _no_crops() -> NDArray[np.float32]:
 
 
 def _as_array(value: Any) -> NDArray[np.generic]:
-    """A tensor's values, or the array itself."""
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, order="C")
+    """A tensor's values, or the array itself; NumPy has no bfloat16, whose values float32 holds exactly."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if str(value.dtype) == "torch.bfloat16" else value
+    return np.asarray(value, order="C")
 
 
 def _first_line(error: Exception) -> str:

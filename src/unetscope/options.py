@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unetscope.data.dataset import Dataset
     from unetscope.model.spec import UNetSpec
     from unetscope.segmentation import Tiling
+    from unetscope.slimming.targets import Target
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,41 @@ class Tiles:
         return Tiling(self.tile, self.whole, self.precision, self.average, self.engine)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a smaller network must keep to.
+
+    Attributes:
+        max_parameters: Weights and biases.
+        max_multiply_adds: Per labeled pixel.
+        max_milliseconds: Per million labeled pixels, as predicted for the engine.
+        max_memory: Gigabytes, as predicted for a block of 1024 x 1024 pixels (128 x 128 x 128 voxels).
+        max_dice_loss: Dice that may be lost.
+        engine: What computes, where milliseconds or memory are limited.
+        precision: Type to compute in; "auto" is bfloat16 where the processor computes in it.
+    """
+
+    max_parameters: float | None = None
+    max_multiply_adds: float | None = None
+    max_milliseconds: float | None = None
+    max_memory: float | None = None
+    max_dice_loss: float = 0.01
+    engine: Literal["torch", "openvino"] = "torch"
+    precision: Precision = "auto"
+
+    def target(self) -> Target:
+        """The same for the package.
+
+        Raises:
+            SlimError: A limit is none.
+        """
+        from unetscope.slimming.targets import Target
+
+        memory = None if self.max_memory is None else self.max_memory * 2**30
+        costs = (self.max_parameters, self.max_multiply_adds, self.max_milliseconds)
+        return Target(*costs, memory, self.max_dice_loss)
+
+
 class Settings(Recipe):
     """A recipe of which only what was given is known, so that presets and stored runs fill in the rest."""
 
@@ -145,6 +181,7 @@ class Settings(Recipe):
 
 FoldersOptions = Annotated[Folders, Parameter(name="*", group="Dataset")]
 NetworkOptions = Annotated[Network, Parameter(name="*", group="Network")]
+LimitsOptions = Annotated[Limits, Parameter(name="*", group="Limits")]
 TrainingOptions = Annotated[Settings, Parameter(name="*", group="Training")]
 TilesOptions = Annotated[Tiles, Parameter(name="*", group="Tiles")]
 

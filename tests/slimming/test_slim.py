@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from unetscope.checkpoint import Checkpoint
+from unetscope.checkpoint import Checkpoint, digest_weights
 from unetscope.data.dataset import Dataset
 from unetscope.data.images import write_image, write_labels
 from unetscope.data.scenes import write_dataset
@@ -23,7 +23,7 @@ from unetscope.slimming.surgery import slice_weights
 from unetscope.training.loop import train
 from unetscope.training.progress import Progress
 from unetscope.training.recipe import Recipe
-from unetscope.training.state import digest_weights, load_state
+from unetscope.training.state import load_state
 
 SPEC = UNetSpec.by_level((4, 6, 8), norm="batch")
 RECIPE = Recipe(epochs=2, epoch_steps=3, batch=2, patch=16, warmup=2, learning_rate=1e-2, validation=0.3)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from unetscope.checkpoint import Checkpoint
+from unetscope.checkpoint import Checkpoint, digest_weights
 from unetscope.data.dataset import Dataset
 from unetscope.data.images import write_image, write_labels
 from unetscope.data.scenes import write_dataset
@@ -28,7 +28,7 @@ from unetscope.training.loop import Resume, train
 from unetscope.training.progress import Epoch, Progress
 from unetscope.training.recipe import Recipe
 from unetscope.training.start import Start, continue_start
-from unetscope.training.state import LAST, STATE, digest_weights, load_state
+from unetscope.training.state import LAST, STATE, load_state
 
 SPEC = UNetSpec.by_level((3, 4), norm="batch")
 WIDER = UNetSpec.by_level((5, 6, 7), norm="batch")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 Trust = Literal["ok", "relative", "cannot tell"]
+Place = tuple[str | int, ...]
+"""Keys, and numbers in lists, under which an entry of a file stands."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +91,8 @@ class SlimPlan:
 
     def __post_init__(self) -> None:
         """Refuse what the origin does not have."""
-        for name, problem in _find_problems(self):
-            raise _PlanError(name, problem)
-        try:
-            _ = self.spec
-        except SpecError as error:
-            raise _PlanError(("widths",), str(error)) from error
+        for place, problem in _find_problems(self):
+            raise _PlanError(place, problem)
 
     @classmethod
     def keep_all(cls, origin: UNetSpec, weights: str) -> Self:
@@ -103,8 +101,8 @@ class SlimPlan:
         return cls(origin, weights, origin.depth, origin.skip_levels, dict(origin.widths), order)
 
     def with_changes(self, **changes: Any) -> Self:
-        """The same plan with other decisions; what was said about the cost no longer holds."""
-        return replace(self, **{"cost": {}, **changes})
+        """The same plan with other decisions; what was said about the whole and its cost no longer holds."""
+        return replace(self, **{"cost": {}, "summary": (), **changes})
 
     @cached_property
     def spec(self) -> UNetSpec:
@@ -168,15 +166,17 @@ class SlimPlan:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors mark a text so
         except (OSError, UnicodeDecodeError) as error:
             raise SlimError(f"{path} cannot be read ({error}); give a plan that `propose` wrote") from error
         try:
-            return cls.from_json(json.loads(text))
+            content = json.loads(text, parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
             raise SlimError(f"{path}, line {error.lineno}: no JSON ({error.msg}); mend the line") from error
-        except RecursionError as error:
-            raise SlimError(f"{path} is nested too deeply to be a plan; give one that `propose` wrote") from error
+        except (ValueError, RecursionError) as error:
+            raise SlimError(f"{path} cannot be read as a plan ({error}); give one that `propose` wrote") from error
+        try:
+            return cls.from_json(content)
         except _PlanError as problem:
             raise SlimError(f"{path}, line {_find_line(text, problem.place)}: {problem}") from problem
 
@@ -188,7 +188,7 @@ class SlimPlan:
             "skips": list(self.skips),
             "widths": dict(self.widths),
             "summary": list(self.summary),
-            "cost": {when: dict(figures) for when, figures in self.cost.items()},
+            "cost": dict(self.cost),
             "decisions": [asdict(decision) for decision in self.decisions],
             "target": dict(self.target),
             "rule": dict(self.rule),
@@ -237,7 +237,7 @@ _KINDS: Mapping[str, type] = {
 class _PlanError(SlimError):
     """What is wrong with a plan, and under which keys it stands."""
 
-    def __init__(self, place: tuple[str, ...], problem: str) -> None:
+    def __init__(self, place: Place, problem: str) -> None:
         super().__init__(problem)
         self.place = place
 
@@ -247,29 +247,41 @@ def _layer_names(origin: UNetSpec, depth: int) -> tuple[str, ...]:
     return tuple(UNetSpec.by_level((1,) * (depth + 1), convolutions=origin.convolutions, down=origin.down).widths)
 
 
-def _find_problems(plan: SlimPlan) -> list[tuple[tuple[str, ...], str]]:
-    """What the origin does not have; where it stands in the file, and what to do about it."""
+def _find_problems(plan: SlimPlan) -> Iterator[tuple[Place, str]]:
+    """What the origin does not have: where it stands in the file, and what to do about it; the first one counts."""
     origin = plan.origin
     if not _is_number(plan.depth) or not 0 <= plan.depth <= origin.depth:
         most = f"a whole number from 0 to {origin.depth}, as many poolings as the network has"
-        return [(("depth",), f"depth is {plan.depth!r}; use {most}")]
-    if strangers := [level for level in plan.skips if level not in origin.skip_levels]:
-        there = f"some of {', '.join(map(str, origin.skip_levels))}" if origin.skip_levels else "none"
-        return [(("skips",), f"skips has level {strangers[0]!r}, and the network has no such skip; use {there}")]
-    if unknown := [layer for layer in plan.widths if layer not in origin.widths]:
-        return [(("widths", unknown[0]), f"the network has no layer {unknown[0]!r}; take the line out")]
-    needed = [plan.source_of(layer) for layer in _layer_names(origin, plan.depth)]
-    if missing := [layer for layer in needed if layer not in plan.widths]:
-        return [(("widths",), f"widths has no {missing[0]}; give it from 1 to {origin.widths[missing[0]]} channels")]
-    for layer, width in plan.widths.items():
-        if not _is_number(width) or not 1 <= width <= origin.widths[layer]:
-            return [(("widths", layer), f"{layer} is {width!r} wide; use 1 to {origin.widths[layer]} channels")]
+        yield ("depth",), f"depth is {plan.depth!r}; use {most}"
+    there = f"some of {', '.join(map(str, origin.skip_levels))}" if origin.skip_levels else "none"
+    for number, level in enumerate(plan.skips):
+        if not _is_number(level) or level not in origin.skip_levels:
+            yield ("skips", number), f"skips has level {level!r}, and the network has no such skip; use {there}"
+    yield from _find_width_problems(plan)
+    for layer in plan.order:
+        if layer not in origin.widths:
+            yield ("order", layer), f"the network has no layer {layer!r}; take the line out"
     for layer, width in origin.widths.items():
         if sorted(plan.order.get(layer, ())) != list(range(width)):
-            return [
-                (("order", layer), f"the order of {layer} must name each of its {width} channels once; put it back")
-            ]
-    return []
+            yield ("order", layer), f"the order of {layer} must name each of its {width} channels once; put it back"
+
+
+def _find_width_problems(plan: SlimPlan) -> Iterator[tuple[Place, str]]:
+    origin = plan.origin
+    for layer, width in plan.widths.items():
+        if layer not in origin.widths:
+            yield ("widths", layer), f"the network has no layer {layer!r}; take the line out"
+        if not _is_number(width) or not 1 <= width <= origin.widths[layer]:
+            yield ("widths", layer), f"{layer} is {width!r} wide; use 1 to {origin.widths[layer]} channels"
+    needed = [plan.source_of(layer) for layer in _layer_names(origin, plan.depth)]
+    for layer in needed:
+        if layer not in plan.widths:
+            yield ("widths",), f"widths has no {layer}; give it from 1 to {origin.widths[layer]} channels"
+    for layer in needed:
+        placing = origin.placed_by(layer)
+        if placing and plan.widths[layer] != plan.widths[placing]:
+            said = f"{layer} is {plan.widths[layer]} wide and {placing}, whose maxima place its values,"
+            yield ("widths", layer), f"{said} {plan.widths[placing]}; give both the same width"
 
 
 def _is_number(value: object) -> bool:
@@ -278,7 +290,8 @@ def _is_number(value: object) -> bool:
 
 def _read_origin(content: Mapping[str, Any]) -> UNetSpec:
     if not isinstance(content.get("spec"), Mapping) or "weights" not in content:
-        raise _PlanError(("network",), "the plan does not say what network it is for; put it back, or propose anew")
+        place = ("network", "spec") if "weights" in content else ("network",)
+        raise _PlanError(place, "the plan does not say what network it is for; put it back, or propose anew")
     try:
         return UNetSpec.from_json(content["spec"])
     except (SpecError, TypeError) as error:
@@ -293,21 +306,52 @@ def _read_order(layer: str, channels: object) -> tuple[int, ...]:
 
 
 def _read_decisions(content: Sequence[Any]) -> tuple[Decision, ...]:
+    return tuple(_read_decision(number, each) for number, each in enumerate(content))
+
+
+def _read_decision(number: int, content: Any) -> Decision:
     try:
-        return tuple(Decision(**each) for each in content)
+        return Decision(**content)
     except TypeError as error:
-        raise _PlanError(("decisions",), f"a decision is not in its form ({error}); put it back") from error
+        raise _PlanError(("decisions", number), f"a decision is not in its form ({error}); put it back") from error
 
 
-def _find_line(text: str, place: Sequence[str]) -> int:
-    r"""Number of the line in which nested keys stand, as far as they do.
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number")
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{},:]|[^][{},:"\s]+')
+
+
+def _find_line(text: str, place: Place) -> int:
+    r"""Number of the line in which an entry stands, as far down as it is there; of two of one name the last counts.
 
     Example:
-        >>> _find_line('{\n "widths": {\n  "head": 0}}', ("widths", "head"))
-        3
+        >>> text = '{\n "widths": {\n  "head": 0},\n "skips": [\n  1,\n  7]}'
+        >>> _find_line(text, ("widths", "head")), _find_line(text, ("skips", 1)), _find_line(text, ("skips", "head"))
+        (3, 6, 4)
     """
-    at = 0
-    for key in place:
-        found = re.compile(f"{re.escape(json.dumps(key))}\\s*:").search(text, at)
-        at = found.start() if found else at
+    found, at = 0, 0
+    for start, path in _walk(text):
+        if found <= len(path) and path == place[: len(path)]:
+            found, at = len(path), start
     return text.count("\n", 0, at) + 1
+
+
+def _walk(text: str) -> Iterator[tuple[int, Place]]:
+    """Where every entry of a JSON text starts, and under which keys and numbers it stands."""
+    path: list[Any] = []  # of the objects and lists that are open; None where a key comes next
+    for token in _TOKEN.finditer(text):
+        word = token.group()
+        if word == ",":
+            path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
+        elif word in "]}":
+            path.pop()
+        elif word != ":":
+            is_key = bool(path) and path[-1] is None
+            if is_key:
+                path[-1] = json.loads(word)
+            if path and (is_key or isinstance(path[-1], int)):
+                yield token.start(), tuple(path)
+            if word in "[{":
+                path.append(0 if word == "[" else None)

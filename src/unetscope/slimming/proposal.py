@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.errors import SlimError
-from unetscope.information.findings import LINEAR, LayerProfile, Part
+from unetscope.information.findings import LINEAR, Kind, LayerProfile, Part
 from unetscope.information.profile import Profile
+from unetscope.information.quantity import GATE_SHARE
 from unetscope.model.spec import UNetSpec
 from unetscope.slimming.plan import Decision, SlimPlan, Trust
 from unetscope.slimming.rules import Evidence, Rule, latest_rule
@@ -68,11 +69,12 @@ class _Evidence:
     def __init__(self, spec: UNetSpec, profile: Profile, rule: Rule, allowed: float) -> None:
         self.spec, self.profile, self.rule, self.allowed = spec, profile, rule, allowed
         self.gates = {spec.level(gate.join): gate for gate in profile.gates}
+        self.dead = min((level for level, gate in self.gates.items() if gate.part("up").is_flat), default=spec.depth)
 
     def decide_depth(self) -> Decision:
         """The shallowest level into which nothing must come up."""
         depth = self.spec.depth
-        judged = {level: self._judge(gate.part("up"), self.rule.depth_by) for level, gate in self.gates.items()}
+        judged = {level: self._judge(level, "up") for level in self.gates}
         ranks: tuple[Trust, ...] = ("ok", "relative")
         for trust in ranks:
             found = [level for level, (can_go, trusted) in judged.items() if can_go and trusted == trust]
@@ -91,9 +93,8 @@ class _Evidence:
             if level not in self.gates:
                 continue
             part = self.gates[level].part("skip")
-            can_go, trust = self._judge(part, self.rule.skips_by)
-            said = "can go" if can_go else "stays"
-            words = f"the skip of level {level} {said}: {_say_part(part)}"
+            can_go, trust = self._judge(level, "skip")
+            words = self._say_skip(level, part, can_go)
             yield Decision(f"skip {level}", 1, 0 if can_go else 1, trust, _figures(part), words)
 
     def decide_widths(self) -> Iterator[Decision]:
@@ -133,10 +134,16 @@ class _Evidence:
             )
         return (float(needed) if self.rule.widths_by == "worth" else layer.effective_rank), figures
 
-    def _judge(self, part: Part, by: Evidence) -> tuple[bool, Trust]:
-        """Whether a part can go, and how far that can be trusted."""
+    def _judge(self, level: int, kind: Kind) -> tuple[bool, Trust]:
+        """Whether a part can go, and how far that can be trusted: not below a dead path, which wants its cure first."""
+        part = self.gates[level].part(kind)
         if part.is_flat:
-            return True, "relative"  # first its cure
+            return True, "relative"
+        can_go, trust = self._weigh(part, self.rule.depth_by if kind == "up" else self.rule.skips_by)
+        return can_go, "relative" if can_go and level > self.dead else trust
+
+    def _weigh(self, part: Part, by: Evidence) -> tuple[bool, Trust]:
+        """What the evidence that the rule names says of a part."""
         lost, status = part.lost_dice, part.status.word
         threshold = self.allowed
         ablation: tuple[bool, bool] = (lost.value < threshold, lost.interval.excludes(threshold))
@@ -145,23 +152,30 @@ class _Evidence:
         voices = [can_go for can_go, _ in named]
         agreed = any(voices) if by == "either" else all(voices)
         decisive = [is_told for can_go, is_told in named if can_go == agreed]
-        told = any(decisive) if by == "either" or not agreed else all(decisive)
+        told = any(decisive) if agreed == (by == "either") else all(decisive)
         return agreed, "ok" if told else "relative" if agreed else "cannot tell"
 
     def _say_cut(self, level: int, part: Part, trust: Trust) -> str:
         if part.is_flat:
             return (
-                f"what comes up into level {level} does not vary at all, which is a fault of training: first retrain "
-                f"with a norm (--norm batch); if it stays dead, a depth of {level} loses nothing"
+                f"what comes up into level {level} does not vary at all, {_CURE}; if it stays dead, a depth of {level} "
+                "loses nothing"
             )
         how = "can be cut off" if trust == "ok" else "may perhaps be cut off"
         return f"everything below level {level} {how}: what comes up into it {_say_part(part)[3:]}"
+
+    def _say_skip(self, level: int, part: Part, can_go: bool) -> str:
+        if part.is_flat:
+            return f"the skip of level {level} does not vary at all, {_CURE}; if it stays dead, it can go"
+        return f"the skip of level {level} {'can go' if can_go else 'stays'}: {_say_part(part)}"
 
     def _say_kept(self, trust: Trust) -> str:
         if trust == "ok":
             return f"all {self.spec.depth} poolings stay: every level is fed something that is needed from below"
         return "cannot tell which levels are needed: the intervals hold the thresholds; profile more images"
 
+
+_CURE = "which is a fault of training: first retrain with a norm (--norm batch)"
 
 _DIRECTIONS: Mapping[str, str] = {
     "rank": "directions that its activations use",
@@ -172,8 +186,7 @@ _DIRECTIONS: Mapping[str, str] = {
 
 def _nothing(part: Part) -> float:
     """Bits that count as nothing."""
-    added = part.added[LINEAR]
-    return added.allowed * added.scale
+    return GATE_SHARE * part.added[LINEAR].scale
 
 
 def _figures(part: Part) -> dict[str, float | None]:
@@ -191,18 +204,25 @@ def _figures(part: Part) -> dict[str, float | None]:
 
 def _say_part(part: Part) -> str:
     added, lost = part.added[LINEAR], part.lost_dice
+    dice = f"{max(0.0, lost.value):.3f} Dice are lost (at most {lost.interval.high:.3f})"
     return (
         f"it adds {added.value:.3f} \u00b1 {added.interval.half_width:.3f} bits to what the rest tells, and without it "
-        f"{max(0.0, lost.value):.3f} Dice are lost (at most {lost.interval.high:.3f})"
+        f"{'nobody knows how much Dice is lost' if np.isnan(lost.value) else dice}"
     )
 
 
 def _check_profile(checkpoint: Checkpoint, profile: Profile) -> None:
-    """Refuse a profile of another design."""
+    """Refuse a profile of another design, or of another training: paths are needed in one and dead in the next."""
     if profile.wiring != checkpoint.spec.wiring:
         raise SlimError(
             f"the profile of {profile.name!r} is of another network ({len(profile.layers)} layers) than the run's "
             f"({len(checkpoint.spec.wiring.layers)}); profile this run"
+        )
+    weights = profile.provenance.get("weights", checkpoint.digest())  # several pooled networks do not have one digest
+    if weights != checkpoint.digest():
+        raise SlimError(
+            f"the profile of {profile.name!r} is of another training (weights {str(weights)[:12]}, and the run's are "
+            f"{checkpoint.digest()[:12]}); profile this run"
         )
 
 
@@ -260,6 +280,8 @@ def _summarize(plan: SlimPlan, profile: Profile) -> Iterator[str]:
     else:
         yield _say_network(plan)
         yield _say_cost(plan)
+        if any(plan.widths.get(decision.subject, decision.after) < decision.after for decision in plan.decisions):
+            yield "its layers are narrower than the decisions say, all by one factor, to keep to the limits"
         if len(plan.spec.level_widths) > 1 and max(plan.spec.level_widths) <= FLAT * min(plan.spec.level_widths):
             width = round(float(np.mean(plan.spec.level_widths)))
             yield f"its levels are about equally wide: a flat network of width {width} does as well by this evidence"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from importlib.resources import files
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -22,6 +24,8 @@ Evidence = Literal["bits", "ablation", "either", "both"]
 Measure = Literal["rank", "worth", "keep"]
 
 FROZEN = "unetscope.slimming.frozen"
+
+_NAME = re.compile(r"\w[\w .,-]*")
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,12 @@ class Rule:
         for name, words in choices:
             if getattr(self, name) not in get_args(words):
                 raise SlimError(f"{name} of a rule is {getattr(self, name)!r}; use one of {', '.join(get_args(words))}")
-        if not 0 < self.per_direction < float("inf") or self.narrowest < 1:
-            raise SlimError(
-                f"a rule with per_direction {self.per_direction} and narrowest {self.narrowest} came; use numbers "
-                "above 0"
-            )
+        if not 0 < self.per_direction < float("inf"):
+            raise SlimError(f"per_direction of a rule is {self.per_direction}; use a number above 0")
+        if not isinstance(self.narrowest, int) or self.narrowest < 1:
+            raise SlimError(f"narrowest of a rule is {self.narrowest!r}; use a whole number of at least 1")
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise SlimError(f"a rule is called {self.name!r}; use words, of which its file takes its name")
         _check_date(self.written)
 
     def count_channels(self, directions: float, of: int) -> int:
@@ -74,8 +79,9 @@ class Rule:
             directions: What its channels follow.
             of: Channels that it has.
         """
-        wanted = -(-directions * self.per_direction // 1)
-        return of if self.widths_by == "keep" else int(min(of, max(self.narrowest, wanted)))
+        if self.widths_by == "keep":
+            return of
+        return min(of, max(self.narrowest, ceil(directions * self.per_direction)))
 
     def digest(self) -> str:
         """SHA-256 of the rule."""
@@ -150,7 +156,10 @@ def latest_rule() -> Rule:
 
 
 def _check_date(text: str) -> None:
+    message = f"a rule is dated {text!r}; use a day such as 2026-01-31"
     try:
-        date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except (TypeError, ValueError) as error:
-        raise SlimError(f"a rule is dated {text!r}; use a day such as 2026-01-31") from error
+        raise SlimError(message) from error
+    if day.isoformat() != text:  # files are sorted by it
+        raise SlimError(message)

@@ -11,13 +11,12 @@ from unetscope.errors import SlimError
 from unetscope.model.cost import count_parameters
 from unetscope.model.geometry import fitting_shape
 from unetscope.model.spec import UNetSpec
+from unetscope.scores.difference import MARGIN
 from unetscope.slimming.shapes import multiply_adds_per_pixel
 from unetscope.timing.prediction import Calibration
 
 SIDES: Mapping[int, int] = {2: 1024, 3: 128}
 """Side of the block for which milliseconds and memory are predicted, pixels."""
-
-MARGIN = 0.01  # Dice
 
 
 @dataclass(frozen=True)

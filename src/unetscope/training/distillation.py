@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from unetscope.checkpoint import Checkpoint
+from unetscope.checkpoint import Checkpoint, digest_weights
 from unetscope.engines.torch_engine import memory_layout
 from unetscope.errors import RecipeError
 from unetscope.model.geometry import layer_shapes, margin, smallest_size
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, class_scores
-from unetscope.training.state import digest_weights
 
 Box = tuple[slice, ...]
 

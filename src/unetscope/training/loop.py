@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,7 +114,7 @@ class _Run:
         team.share(self.recipe.batch)
         self.environment = _environment(team)
         self.dataset = dataset = cut_few(dataset, self.spec)
-        self.gap = _measure_gap(dataset, self.spec)
+        self.gap = find_gap(dataset, self.spec)
         self.split = dataset.split(self.recipe.seed, self.recipe.validation, self.recipe.test)
         self.normalization = choose_normalization(dataset, self.split, self.recipe)
         self.spacing = choose_spacing(dataset, self.split, self.recipe)
@@ -347,17 +346,6 @@ class _Run:
             self._score()
         per_step = sorted(seconds)[len(seconds) // 2] + (time.perf_counter() - started) / self.patches.epoch_steps
         return int(self.team.agree(max(1, round(60 * self.recipe.minutes / per_step))))
-
-
-def _measure_gap(dataset: Dataset, spec: UNetSpec) -> tuple[int, ...]:
-    """Pixels per axis between the blocks of images as they lie, whichever network they were cut for."""
-    gap = list(find_gap(dataset, spec))
-    blocks = sorted((str(item.image), item.box) for item in dataset.items if item.box)
-    for (image, one), (other_image, other) in pairwise(blocks):
-        for axis, ((_, stop), (start, _)) in enumerate(zip(one, other, strict=True)):
-            if image == other_image and start >= stop:
-                gap[axis] = start - stop
-    return tuple(gap)
 
 
 def _environment(team: Team) -> dict[str, Any]:

@@ -5,6 +5,8 @@ Knows datasets and recipes, neither networks' weights nor steps.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,8 +48,16 @@ def cut_few(dataset: Dataset, spec: UNetSpec) -> Dataset:
 
 
 def find_gap(dataset: Dataset, spec: UNetSpec) -> tuple[int, ...]:
-    """Pixels per axis between the blocks of a dataset; empty where its images are whole."""
-    return context(spec) if any(item.box for item in dataset.items) else ()
+    """Pixels per axis between the blocks of a dataset, whichever network they were cut for; empty for whole images."""
+    if not any(item.box for item in dataset.items):
+        return ()
+    gap = list(context(spec))
+    blocks = sorted((str(item.image), item.box) for item in dataset.items if item.box)
+    for (image, one), (other_image, other) in pairwise(blocks):
+        for axis, ((_, stop), (start, _)) in enumerate(zip(one, other, strict=True)):
+            if image == other_image and start >= stop:
+                gap[axis] = start - stop
+    return tuple(gap)
 
 
 def choose_spacing(dataset: Dataset, split: Split, recipe: Recipe) -> Spacing | None:

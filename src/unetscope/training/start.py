@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from unetscope.checkpoint import digest_weights
 from unetscope.data.dataset import Dataset
 from unetscope.errors import CheckpointError
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet, load_weights
 from unetscope.training.distillation import Teacher, Tutor
 from unetscope.training.recipe import Recipe
-from unetscope.training.state import State, digest_weights
+from unetscope.training.state import State
 
 
 @dataclass(frozen=True)

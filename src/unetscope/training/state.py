@@ -6,16 +6,13 @@ which a state counts. The file of the state before is removed only then. Nothing
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -98,17 +95,3 @@ def scatter(tensors: Mapping[str, Tensor], network: torch.nn.Module, optimizer: 
             parameter = parameters[int(number)]
             like = torch.empty_like(parameter).copy_(tensor) if tensor.ndim else tensor.to(parameter.device, copy=True)
             optimizer.state[parameter][key] = like
-
-
-def digest_weights(weights: Mapping[str, NDArray[np.generic] | Tensor]) -> str:
-    """SHA-256 over names and values of weights: that of the `Checkpoint` that has them.
-
-    Example:
-        >>> digest_weights({"a": np.zeros(2, np.float32)}) == digest_weights({"a": torch.zeros(2)})
-        True
-    """
-    total = hashlib.sha256()
-    for name in sorted(weights):
-        value = torch.as_tensor(weights[name]).detach().cpu().contiguous().reshape(-1)
-        total.update(name.encode() + value.view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()

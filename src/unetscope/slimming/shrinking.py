@@ -1,0 +1,370 @@
+"""From a trained network to the smallest one that segments as well: profile, plan, race; knows folders, prints nothing.
+
+Everything is kept in one folder and taken up again from there: the profile, the plan, every training, and `race.json`,
+which says at any moment how far the race is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf, isfinite
+from pathlib import Path
+from typing import Any, Self, get_args
+
+from unetscope.checkpoint import Checkpoint, record_versions
+from unetscope.data.dataset import Dataset
+from unetscope.errors import SlimError
+from unetscope.files import write_json
+from unetscope.information.profile import Profile
+from unetscope.information.profiling import Effort, ProfileSettings, profile
+from unetscope.model.spec import UNetSpec
+from unetscope.slimming.comparison import Comparison, ComparisonSettings, OnStep, compare
+from unetscope.slimming.jury import Finding, Jury, JurySettings
+from unetscope.slimming.plan import SlimPlan
+from unetscope.slimming.proposal import propose
+from unetscope.slimming.race import Boundary, OnHeat, Strategy, find_boundary
+from unetscope.slimming.rules import Rule, latest_rule
+from unetscope.slimming.shapes import Shape, flat, multiply_adds_per_pixel
+from unetscope.slimming.targets import Meter, Target, largest_within
+from unetscope.slimming.trials import Trial, Trials
+from unetscope.training.progress import OnStep as OnTrainingStep
+
+PROFILE, PLAN, RACE, TRIALS = "profile.json", "plan.json", "race.json", "trials"
+
+OnText = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ShrinkSettings:
+    """How to look for the smallest network.
+
+    Attributes:
+        target: What it must keep to; its `max_dice_loss` is the margin within which a network is as good.
+        seeds: Trainings of each network at the most, and of the origin.
+        rule: How the profile becomes a plan; the latest frozen rule if None.
+        effort: Of the profile.
+        shares: Shares of a whole training in which shapes run against each other.
+        meter: What networks cost; it must know what the target limits.
+    """
+
+    target: Target = field(default_factory=Target)
+    seeds: int = 3
+    rule: Rule | None = None
+    effort: Effort = "brief"
+    shares: tuple[float, ...] = (0.25, 0.5)
+    meter: Meter = field(default_factory=Meter)
+
+    def __post_init__(self) -> None:
+        if self.seeds < 2:
+            raise SlimError(
+                f"seeds is {self.seeds}; use at least 2, since one training does not tell a network from its luck"
+            )
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Whom a search tells how it goes on.
+
+    Attributes:
+        on_text: Told what begins.
+        on_trial: Told of every training before it begins.
+        on_step: As of `train`.
+        on_finding: Told every verdict.
+        on_heat: Told before every heat about how many are still to come.
+    """
+
+    on_text: OnText | None = None
+    on_trial: Callable[[Trial], None] | None = None
+    on_step: OnTrainingStep | None = None
+    on_finding: Callable[[Finding], None] | None = None
+    on_heat: OnHeat | None = None
+
+    def tell(self, text: str) -> None:
+        """Say what begins."""
+        if self.on_text:
+            self.on_text(text)
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """What a search found.
+
+    Attributes:
+        strategy: How it searched.
+        origin: The network that was to be slimmed.
+        good: The smallest network found to be as good; the origin itself where none is.
+        failing: The next smaller one that is not; None where even the smallest is as good.
+        findings: Every verdict, in order.
+        trainings: Networks trained for it (long and short), without those of the origin.
+        steps: Their optimizer steps.
+        detectable: The smallest difference in Dice that these images and seeds tell; infinite where they tell none.
+        runs: Run folders of the origin, of the good and of the failing network.
+    """
+
+    strategy: str
+    origin: UNetSpec = field(repr=False)
+    good: UNetSpec
+    failing: UNetSpec | None
+    findings: tuple[Finding, ...] = field(repr=False)
+    trainings: int
+    steps: int
+    detectable: float
+    runs: Mapping[str, tuple[str, ...]] = field(repr=False)
+
+    @property
+    def factor(self) -> float | None:
+        """Cost of the good network over that of the failing one; None where none fails."""
+        if self.failing is None:
+            return None
+        return multiply_adds_per_pixel(self.good) / multiply_adds_per_pixel(self.failing)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What was found, in words."""
+        return tuple(_say(self))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "strategy": self.strategy,
+            "sentences": list(self.sentences),
+            "origin": self.origin.to_json(),
+            "good": self.good.to_json(),
+            "failing": self.failing.to_json() if self.failing else None,
+            "trainings": self.trainings,
+            "steps": self.steps,
+            "detectable": self.detectable if isfinite(self.detectable) else None,
+            "findings": [finding.to_json() for finding in self.findings],
+            "runs": {name: list(folders) for name, folders in self.runs.items()},
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """What `to_json` gave."""
+        return cls(
+            strategy=content["strategy"],
+            origin=UNetSpec.from_json(content["origin"]),
+            good=UNetSpec.from_json(content["good"]),
+            failing=UNetSpec.from_json(content["failing"]) if content["failing"] else None,
+            findings=tuple(map(Finding.from_json, content["findings"])),
+            trainings=content["trainings"],
+            steps=content["steps"],
+            detectable=inf if content["detectable"] is None else content["detectable"],
+            runs={name: tuple(folders) for name, folders in content["runs"].items()},
+        )
+
+
+def shrink(
+    run: Path,
+    dataset: Dataset,
+    out: Path,
+    settings: ShrinkSettings = ShrinkSettings(),
+    watcher: Watcher = Watcher(),
+) -> Shrinking:
+    """Find the smallest network that segments as well as a trained one, guided by its profile.
+
+    A folder that holds a stopped search is gone on with; nothing is trained twice.
+
+    Args:
+        run: Run folder of the network.
+        dataset: The images that it was trained on.
+        out: Folder to write.
+        settings: What to look for, and how.
+        watcher: Whom to tell.
+
+    Returns:
+        The boundary: the smallest network found to be as good, and a smaller one that is not.
+
+    Raises:
+        SlimError: No network keeps to the target, or the run does not say how it was trained.
+        DataError: The dataset is not the run's, or has too few images.
+    """
+    trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step)
+    plan = plan_run(run, dataset, out, settings, watcher)
+    return search(guided(plan), trials, out / RACE, settings, watcher)
+
+
+def plan_run(run: Path, dataset: Dataset, out: Path, settings: ShrinkSettings, watcher: Watcher) -> SlimPlan:
+    """The profile and the plan of a run, kept in a folder, and taken from there the next time."""
+    checkpoint, rule = Checkpoint.load(run), settings.rule or latest_rule()
+    known = _recall_profile(out / PROFILE, checkpoint, settings.effort)
+    if known is None:
+        watcher.tell("profiling the network")
+        known = profile(checkpoint, dataset, ProfileSettings(effort=settings.effort))
+        known.save(out / PROFILE)
+    dice_loss = Target(max_dice_loss=settings.target.max_dice_loss)
+    plan = propose(checkpoint, known, dice_loss, rule, bold=True)
+    plan.save(out / PLAN)
+    return plan
+
+
+def guided(plan: SlimPlan) -> Strategy:
+    """The strategy that a plan gives: its own form first, beside the flat one of its depth, from its own cost on."""
+    shapes = [Shape("guided", plan.spec)]
+    level = flat(plan.origin, plan.spec.depth)
+    if level.scaled(1) != plan.spec:
+        shapes.append(level)
+    return Strategy("guided", tuple(shapes), multiply_adds_per_pixel(plan.spec))
+
+
+def search(
+    strategy: Strategy, trials: Trials, path: Path, settings: ShrinkSettings, watcher: Watcher = Watcher()
+) -> Shrinking:
+    """Search the boundary by any strategy.
+
+    Args:
+        strategy: Which networks run.
+        trials: Where they are trained; shared by several strategies, none is trained twice.
+        path: File that says at any moment how far the search is.
+        settings: As of `shrink`.
+        watcher: Whom to tell.
+
+    Raises:
+        SlimError: No network keeps to the target; nothing is trained then.
+    """
+    origin = trials.origin_spec
+    limited, ceiling = _keep_to_target(strategy, origin, settings)
+
+    def on_finding(finding: Finding) -> None:
+        write_json(path, _describe_progress(strategy, jury))
+        if watcher.on_finding:
+            watcher.on_finding(finding)
+
+    jury = Jury(trials, JurySettings(settings.target.max_dice_loss, settings.seeds, settings.shares), on_finding)
+    write_json(path, _describe_progress(strategy, jury))
+    watcher.tell(f"{_say_detectable(jury.expect())}; training the origin with other seeds")
+    _ = jury.reference
+    watcher.tell(f"searching ({strategy.name})")
+    found = find_boundary(limited, origin, jury.judge, ceiling, on_heat=watcher.on_heat)
+    result = _conclude(strategy, found, jury)
+    write_json(path, {**result.to_json(), "provenance": _describe(trials)})
+    return result
+
+
+def compare_ends(
+    found: Shrinking, dataset: Dataset, margin: float, timed: bool = True, on_step: OnStep | None = None
+) -> Comparison:
+    """Compare the origin, the smallest good network and the failing one on the test images: look once, at the end.
+
+    Args:
+        found: What a search found.
+        dataset: The images of the search.
+        margin: Dice that may be lost.
+        timed: Time the networks.
+        on_step: As of `compare`.
+    """
+    runs = dict.fromkeys(Path(folder) for folders in found.runs.values() for folder in folders)
+    settings = ComparisonSettings("test", margin) if timed else ComparisonSettings("test", margin, ())
+    return compare(tuple(runs), dataset, settings, on_step)
+
+
+def _keep_to_target(strategy: Strategy, origin: UNetSpec, settings: ShrinkSettings) -> tuple[Strategy, float]:
+    """The shapes that can keep to the target, and the cost up to which all of them do; at most the origin's.
+
+    Raises:
+        SlimError: Not even the smallest network of any shape keeps to it.
+    """
+    most = multiply_adds_per_pixel(origin)
+    ceilings, refusals = dict[Shape, float](), list[SlimError]()
+    for shape in strategy.shapes:
+        widest = Shape(shape.name, shape.at(most) or shape.scaled(0))
+        try:
+            largest = largest_within(widest.scaled, settings.target, settings.meter)
+        except SlimError as error:
+            refusals.append(error)
+        else:
+            ceilings[shape] = multiply_adds_per_pixel(largest)
+    if not ceilings:
+        raise refusals[0]
+    return replace(strategy, shapes=tuple(ceilings)), min(most, *ceilings.values())
+
+
+def _conclude(strategy: Strategy, found: Boundary, jury: Jury) -> Shrinking:
+    """The result of a search."""
+    ends = {"origin": jury.trials.origin_spec, "good": found.good, "failing": found.failing}
+    return Shrinking(
+        strategy=strategy.name,
+        origin=jury.trials.origin_spec,
+        good=found.good,
+        failing=found.failing,
+        findings=tuple(jury.findings.values()),
+        trainings=len(jury.asked),
+        steps=jury.steps,
+        detectable=jury.detectable(),
+        runs={name: tuple(map(str, jury.runs(spec))) for name, spec in ends.items() if spec is not None},
+    )
+
+
+def _describe_progress(strategy: Strategy, jury: Jury) -> dict[str, Any]:
+    """What is known in the middle of a search."""
+    return {
+        "strategy": strategy.name,
+        "sentences": [f"{len(jury.findings)} networks judged so far; the search goes on"],
+        "findings": [finding.to_json() for finding in jury.findings.values()],
+    }
+
+
+def _describe(trials: Trials) -> dict[str, Any]:
+    """What a result file records besides the result."""
+    return {
+        "versions": record_versions(),
+        "recipe": trials.recipe.to_json(),
+        "split": {role: list(names) for role, names in Checkpoint.load(trials.origin).split.items()},
+        "data": trials.dataset.digest(),
+        "origin": str(trials.origin),
+    }
+
+
+def _recall_profile(path: Path, checkpoint: Checkpoint, effort: Effort) -> Profile | None:
+    """The profile in a file, if it is of these weights and took that much effort at least."""
+    if not path.exists():
+        return None
+    known, efforts = Profile.load(path), get_args(Effort)
+    enough = efforts.index(known.settings["effort"]) >= efforts.index(effort)
+    return known if enough and known.provenance.get("weights") == checkpoint.digest() else None
+
+
+def _say(found: Shrinking) -> Iterator[str]:
+    """The result in words."""
+    judged = {finding.spec: finding for finding in found.findings}
+    if found.good == found.origin:
+        yield f"keep it: no smaller network {'was found to be as good' if judged else 'has one of these shapes'}"
+    else:
+        yield (
+            f"the smallest network found to be as good{_say_by_mean(judged[found.good])} has widths "
+            f"{_say_network(judged[found.good])} instead of {multiply_adds_per_pixel(found.origin):,.0f}; validation "
+            f"Dice {_say_difference(judged[found.good])}"
+        )
+    if found.failing is not None:
+        failing = judged[found.failing]
+        word = "not as good" if failing.word == "no verdict" else failing.word
+        yield (
+            f"its smaller neighbor {_say_network(failing)}, is {word}{_say_by_mean(failing)}: validation Dice "
+            f"{_say_difference(failing)}"
+        )
+    elif judged:
+        yield "no network of these shapes is too small; the boundary lies below the smallest"
+    yield f"{found.trainings} trainings, {found.steps:,} optimizer steps; {_say_detectable(found.detectable)}"
+
+
+def _say_network(finding: Finding) -> str:
+    widths = "-".join(map(str, finding.spec.level_widths))
+    return f"{widths}: {finding.multiply_adds:,.0f} multiply-adds per pixel"
+
+
+def _say_by_mean(finding: Finding) -> str:
+    """A caution where there was no verdict."""
+    images = finding.difference.images
+    return f" by its mean alone (no verdict: {images} images are too few)" if finding.word == "no verdict" else ""
+
+
+def _say_detectable(difference: float) -> str:
+    if not isfinite(difference):
+        return "these images and seeds cannot tell any difference"
+    return f"with these images and seeds a difference below {difference:.3f} Dice cannot be told"
+
+
+def _say_difference(finding: Finding) -> str:
+    said = finding.difference
+    return f"{said.value:+.3f} ({said.low:+.3f} to {said.high:+.3f}), seeds: {said.seeds[1]}"

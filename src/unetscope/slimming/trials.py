@@ -1,0 +1,134 @@
+"""Networks trained for comparison, each once, in a folder that a stopped search goes on from; knows no strategy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unetscope.checkpoint import Checkpoint
+from unetscope.data.dataset import Dataset
+from unetscope.errors import SlimError
+from unetscope.files import write_text
+from unetscope.model.spec import UNetSpec
+from unetscope.slimming.scoring import find_images, score_run
+from unetscope.slimming.slim import give_same_roles, repeat_recipe
+from unetscope.training.loop import train
+from unetscope.training.progress import OnStep
+from unetscope.training.recipe import Recipe
+
+DONE, ORIGIN = "done", "origin"
+
+OnTrial = Callable[["Trial"], None]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A training.
+
+    Attributes:
+        spec: The network.
+        seed: Of its weights and patches.
+        share: Of the steps of a whole training, from above 0 to 1.
+    """
+
+    spec: UNetSpec
+    seed: int
+    share: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Name of its folder: widths for people, a digest of the rest."""
+        text = json.dumps([self.spec.to_json(), self.share], sort_keys=True)
+        widths = "-".join(map(str, self.spec.level_widths))
+        return f"{widths}-{hashlib.sha256(text.encode()).hexdigest()[:8]}-seed{self.seed}"
+
+
+class Trials:
+    """Trainings of one recipe on one division of the images, kept in a folder.
+
+    Every network learns from the same images, is chosen by the same and scored on the same, whatever its seed.
+
+    Args:
+        folder: Where the run folders are kept.
+        dataset: Annotated images.
+        origin: The run folder of the network to be slimmed, whose recipe and division all others take over.
+        on_trial: Called before a training begins, and not for those that are there.
+        on_step: As of `train`.
+
+    Raises:
+        SlimError: The folder holds trainings to compare with another network, or the origin does not say what it saw.
+        DataError: The images are not those that the origin was trained on.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        dataset: Dataset,
+        origin: Path,
+        on_trial: OnTrial | None = None,
+        on_step: OnStep | None = None,
+    ) -> None:
+        checkpoint = Checkpoint.load(origin)
+        self.folder, self.origin, self.origin_spec = folder, origin, checkpoint.spec
+        self.recipe = replace(repeat_recipe(checkpoint), patience=0)
+        self.dataset = give_same_roles(checkpoint, dataset)
+        self.on_trial, self.on_step = on_trial, on_step
+        _claim(folder, checkpoint.digest())
+
+    def run(self, trial: Trial) -> Path:
+        """The run folder of a trial, trained where it was not yet, and further where it was stopped."""
+        if trial == Trial(self.origin_spec, self.recipe.seed):
+            return self.origin
+        out = self.folder / trial.name
+        if not self.is_done(trial):
+            if self.on_trial:
+                self.on_trial(trial)
+            train(self.dataset, out, trial.spec, self.recipe_of(trial), "drifting", self.on_step)
+            (out / DONE).touch()
+        return out
+
+    def is_done(self, trial: Trial) -> bool:
+        """Whether a trial is trained to its end."""
+        return trial == Trial(self.origin_spec, self.recipe.seed) or (self.folder / trial.name / DONE).exists()
+
+    def dice(self, trial: Trial) -> NDArray[np.float64]:
+        """Validation Dice of a trial.
+
+        Returns:
+            (images,) in the order of their names; not-a-number where an image has no foreground.
+        """
+        scores = score_run(self.run(trial), self.dataset, "validation")
+        found = {image.name: image.dice for image in scores.images}
+        return np.array([np.nan if found[name] is None else found[name] for name in sorted(found)])
+
+    @cached_property
+    def units(self) -> tuple[str, ...]:
+        """What each scored image belongs to, in the order of `dice`."""
+        checkpoint = Checkpoint.load(self.origin)
+        _, items = find_images(checkpoint, self.dataset, "validation")
+        groups = {item.name: item.group for item in items}
+        return tuple(groups[name] for name in sorted(groups))
+
+    def steps(self, trial: Trial) -> int:
+        """Optimizer steps of a trial that was trained."""
+        last = (self.run(trial) / "history.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+        return int(json.loads(last)["step"])
+
+    def recipe_of(self, trial: Trial) -> Recipe:
+        """The origin's recipe with the seed and the share of the epochs of a trial."""
+        return replace(self.recipe, seed=trial.seed, epochs=max(1, round(self.recipe.epochs * trial.share)))
+
+
+def _claim(folder: Path, weights: str) -> None:
+    """Keep a folder for the trainings that belong to one origin: others have another recipe, or other roles."""
+    path = folder / ORIGIN
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != weights:
+        raise SlimError(f"{folder} holds trainings to compare with another network; choose another folder")
+    write_text(path, weights)
