@@ -4,6 +4,7 @@
     |-- SpecError           a U-Net that cannot be built
     |   `-- SizeError       an image size that a U-Net cannot take
     |-- RecipeError         a training setting out of range
+    |   `-- DivergenceError     a training whose numbers were lost
     |-- DataError           a dataset that cannot be used as it is
     |   `-- ImageError      a file that cannot be read as an image
     |-- CheckpointError     a run folder that cannot be read or continued, or a bundle that cannot be read
@@ -31,6 +32,10 @@ class SizeError(SpecError):
 
 class RecipeError(UnetscopeError, ValueError):
     """A training setting out of range."""
+
+
+class DivergenceError(RecipeError):
+    """A training whose numbers were lost."""
 
 
 class DataError(UnetscopeError, ValueError):

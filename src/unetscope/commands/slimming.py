@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
@@ -207,6 +208,7 @@ class _RaceBar:
 
     def __init__(self, bar: console.Bar) -> None:
         self._bar, self._note = bar, ""
+        self._began, self._judged = monotonic(), 0
 
     def watch(self) -> Watcher:
         """What the race tells."""
@@ -223,6 +225,7 @@ class _RaceBar:
         self._bar.update(now.step, now.steps, self._note)
 
     def _show(self, finding: Finding) -> None:
+        self._judged += 1
         said = finding.difference
         console.say(
             f"  {'-'.join(map(str, finding.spec.level_widths))}, {finding.multiply_adds:,.0f} multiply-adds per pixel: "
@@ -230,7 +233,9 @@ class _RaceBar:
         )
 
     def _count(self, left: int) -> None:
-        console.say(f"about {console.format_count(left, 'network')} left to judge")
+        seconds = (monotonic() - self._began) / self._judged * left if self._judged else 0
+        time = f", about {console.format_seconds(seconds)}" if self._judged else ""
+        console.say(f"about {console.format_count(left, 'network')} left to judge{time}")
 
 
 def _read_rule(path: Path | None) -> Rule | None:

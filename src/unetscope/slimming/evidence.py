@@ -15,7 +15,6 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
 from unetscope.files import write_json
 from unetscope.information.intervals import Interval
-from unetscope.information.profiling import ProfileSettings, profile
 from unetscope.information.sentences import last_map
 from unetscope.model.spec import UNetSpec
 from unetscope.slimming.comparison import Comparison, ComparisonSettings, OnStep, compare
@@ -30,6 +29,7 @@ from unetscope.slimming.shrinking import (
     ShrinkSettings,
     Watcher,
     guided,
+    keep_profile,
     plan_run,
     search,
 )
@@ -122,8 +122,8 @@ def prove(
         SlimError: As `shrink`.
         DataError: As `shrink`.
     """
-    plan = plan_run(run, dataset, out, settings, watcher)
     trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step)
+    plan = plan_run(run, dataset, out, settings, watcher)
     searches = [
         search(strategy, trials, out / _file_of(strategy), settings, watcher)
         for strategy in (guided(plan), *list_unguided(plan.origin, trials.recipe.seed))
@@ -222,14 +222,12 @@ def _prune(trials: Trials, seed: int, cost: float, watcher: Watcher) -> Path:
 
 def _measure_bits(out: Path, found: Shrinking, dataset: Dataset, settings: ShrinkSettings) -> dict[str, Interval]:
     """Usable bits of the last map before and after."""
-    from unetscope.information.profile import Profile
-
-    kept = out / f"winner-{PROFILE}"
-    winner = Checkpoint.load(Path(found.runs["good"][0]))
-    if not kept.exists() or Profile.load(kept).provenance.get("weights") != winner.digest():
-        profile(winner, dataset, ProfileSettings(effort=settings.effort)).save(kept)
-    both = {"before": Profile.load(out / PROFILE), "after": Profile.load(kept)}
-    return {when: last_map(known).linear.interval for when, known in both.items()}
+    both = {"before": ("origin", PROFILE), "after": ("good", f"winner-{PROFILE}")}
+    bits = {}
+    for when, (name, file) in both.items():
+        checkpoint = Checkpoint.load(Path(found.runs[name][0]))
+        bits[when] = last_map(keep_profile(out / file, checkpoint, dataset, settings.effort)).linear.interval
+    return bits
 
 
 def _file_of(strategy: Strategy) -> str:

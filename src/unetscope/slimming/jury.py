@@ -102,10 +102,9 @@ class Jury:
         return np.stack([self.trials.dice(Trial(spec, seed)) for seed in self.seeds])
 
     def runs(self, spec: UNetSpec) -> tuple[Path, ...]:
-        """Run folders of the whole trainings of a network that were asked for."""
-        if spec == self.trials.origin_spec:
-            return tuple(self.trials.run(Trial(spec, seed)) for seed in self.seeds)
-        return tuple(self.trials.run(trial) for trial in self.asked if trial.spec == spec and trial.share == 1)
+        """Run folders of the whole trainings of a network that came to their end."""
+        trials = (Trial(spec, seed) for seed in self.seeds)
+        return tuple(self.trials.run(trial) for trial in trials if self.trials.is_done(trial))
 
     def expect(self) -> float:
         """The smallest difference that so many images and seeds usually tell, known before anything is trained."""

@@ -188,15 +188,26 @@ def shrink(
 def plan_run(run: Path, dataset: Dataset, out: Path, settings: ShrinkSettings, watcher: Watcher) -> SlimPlan:
     """The profile and the plan of a run, kept in a folder, and taken from there the next time."""
     checkpoint, rule = Checkpoint.load(run), settings.rule or latest_rule()
-    known = _recall_profile(out / PROFILE, checkpoint, settings.effort)
-    if known is None:
-        watcher.tell("profiling the network")
-        known = profile(checkpoint, dataset, ProfileSettings(effort=settings.effort))
-        known.save(out / PROFILE)
+    known = keep_profile(out / PROFILE, checkpoint, dataset, settings.effort, watcher)
     dice_loss = Target(max_dice_loss=settings.target.max_dice_loss)
     plan = propose(checkpoint, known, dice_loss, rule, bold=True)
     plan.save(out / PLAN)
     return plan
+
+
+def keep_profile(
+    path: Path, checkpoint: Checkpoint, dataset: Dataset, effort: Effort, watcher: Watcher = Watcher()
+) -> Profile:
+    """The profile in a file, if it is of these weights and took that much effort at least; else measured and kept."""
+    if path.exists():
+        known, efforts = Profile.load(path), get_args(Effort)
+        enough = efforts.index(known.settings["effort"]) >= efforts.index(effort)
+        if enough and known.provenance.get("weights") == checkpoint.digest():
+            return known
+    watcher.tell("profiling the network")
+    measured = profile(checkpoint, dataset, ProfileSettings(effort=effort))
+    measured.save(path)
+    return measured
 
 
 def guided(plan: SlimPlan) -> Strategy:
@@ -314,15 +325,6 @@ def _describe(trials: Trials) -> dict[str, Any]:
         "data": trials.dataset.digest(),
         "origin": str(trials.origin),
     }
-
-
-def _recall_profile(path: Path, checkpoint: Checkpoint, effort: Effort) -> Profile | None:
-    """The profile in a file, if it is of these weights and took that much effort at least."""
-    if not path.exists():
-        return None
-    known, efforts = Profile.load(path), get_args(Effort)
-    enough = efforts.index(known.settings["effort"]) >= efforts.index(effort)
-    return known if enough and known.provenance.get("weights") == checkpoint.digest() else None
 
 
 def _say(found: Shrinking) -> Iterator[str]:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
-from unetscope.errors import SlimError
+from unetscope.errors import DivergenceError, SlimError
 from unetscope.files import write_text
 from unetscope.model.spec import UNetSpec
 from unetscope.slimming.scoring import find_images, score_run
@@ -77,14 +78,19 @@ class Trials:
     ) -> None:
         checkpoint = Checkpoint.load(origin)
         self.folder, self.origin, self.origin_spec = folder, origin, checkpoint.spec
-        self.recipe = replace(repeat_recipe(checkpoint), patience=0)
+        self.recipe = _repeat_length(repeat_recipe(checkpoint), origin)
         self.dataset = give_same_roles(checkpoint, dataset)
         self.on_trial, self.on_step = on_trial, on_step
         _claim(folder, checkpoint.digest())
 
+    @property
+    def _first(self) -> Trial:
+        """The training that is there already."""
+        return Trial(self.origin_spec, self.recipe.seed)
+
     def run(self, trial: Trial) -> Path:
         """The run folder of a trial, trained where it was not yet, and further where it was stopped."""
-        if trial == Trial(self.origin_spec, self.recipe.seed):
+        if trial == self._first:
             return self.origin
         out = self.folder / trial.name
         if not self.is_done(trial):
@@ -96,15 +102,19 @@ class Trials:
 
     def is_done(self, trial: Trial) -> bool:
         """Whether a trial is trained to its end."""
-        return trial == Trial(self.origin_spec, self.recipe.seed) or (self.folder / trial.name / DONE).exists()
+        return trial == self._first or (self.folder / trial.name / DONE).exists()
 
     def dice(self, trial: Trial) -> NDArray[np.float64]:
         """Validation Dice of a trial.
 
         Returns:
-            (images,) in the order of their names; not-a-number where an image has no foreground.
+            (images,) in the order of their names; not-a-number where an image has no foreground, and 0 everywhere for
+            a training that diverged.
         """
-        scores = score_run(self.run(trial), self.dataset, "validation")
+        try:
+            scores = score_run(self.run(trial), self.dataset, "validation")
+        except DivergenceError:
+            return np.zeros(len(self.units))
         found = {image.name: image.dice for image in scores.images}
         return np.array([np.nan if found[name] is None else found[name] for name in sorted(found)])
 
@@ -117,13 +127,25 @@ class Trials:
         return tuple(groups[name] for name in sorted(groups))
 
     def steps(self, trial: Trial) -> int:
-        """Optimizer steps of a trial that was trained."""
-        last = (self.run(trial) / "history.jsonl").read_text(encoding="utf-8").splitlines()[-1]
-        return int(json.loads(last)["step"])
+        """Optimizer steps of a trial that was trained, or of those until it diverged."""
+        history = read_history(self.origin if trial == self._first else self.folder / trial.name)
+        return int(history[-1]["step"]) if history else 0
 
     def recipe_of(self, trial: Trial) -> Recipe:
         """The origin's recipe with the seed and the share of the epochs of a trial."""
         return replace(self.recipe, seed=trial.seed, epochs=max(1, round(self.recipe.epochs * trial.share)))
+
+
+def read_history(run: Path) -> list[dict[str, Any]]:
+    """What every epoch of a run brought; nothing where none was finished."""
+    path = run / "history.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _repeat_length(recipe: Recipe, run: Path) -> Recipe:
+    """A recipe for as many epochs as a run took that may have lost its patience."""
+    stopped = len(read_history(run)) if recipe.patience else 0
+    return replace(recipe, epochs=stopped or recipe.epochs, patience=0)
 
 
 def _claim(folder: Path, weights: str) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset
 from unetscope.engines.torch_engine import choose_dtype, memory_layout
-from unetscope.errors import CheckpointError, RecipeError
+from unetscope.errors import CheckpointError, DivergenceError
 from unetscope.evaluation import Measures, fingerprint, score_items
 from unetscope.files import write_text
 from unetscope.machine import keep_memory
@@ -80,7 +80,8 @@ def train(
 
     Raises:
         DataError: The images do not fit the network, or are too few.
-        RecipeError: The recipe does not fit, or training diverged.
+        RecipeError: The recipe does not fit.
+        DivergenceError: Numbers were lost.
         CheckpointError: The folder holds a run that cannot be continued this way.
         OutputError: The folder cannot be written.
     """
@@ -226,7 +227,7 @@ class _Run:
         """Refuse to go on, or to keep the weights, after numbers were lost."""
         weights = self.network.state_dict().values()
         if not math.isfinite(loss) or not all(bool(tensor.isfinite().all()) for tensor in weights):
-            raise RecipeError(
+            raise DivergenceError(
                 f"training diverged by step {self.step} (mean loss {loss:g}); loss and weights must stay finite: use a "
                 f"smaller learning_rate than {self.recipe.learning_rate:g}, or --precision float32"
             )
