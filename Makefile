@@ -58,6 +58,10 @@ bench: $(VENV)/ready-dev     ## every benchmark on real data (a day on 2 cores; 
 	$(BIN)/python benchmarks/instrument.py runs/population/nuclei-16-32-64-128-256-seed0-epochs24 runs/population/data-128 --paper
 	$(BIN)/python benchmarks/foreign.py --data $(DATA)
 	$(BIN)/python benchmarks/profile_cost.py --data $(DATA)
+	$(BIN)/python benchmarks/shrink.py nuclei --data $(DATA) --rivals
+	$(BIN)/python benchmarks/shrink.py isbi2012 --data $(DATA) --rivals
+	$(BIN)/python benchmarks/shrink.py hippocampus --data $(DATA) --rivals
+	$(BIN)/python benchmarks/shrink.py vnc_em --data $(DATA)
 
 clean:
 	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,165 @@
+"""How small a network may be on real sets: searches with and without guidance, and rivals at the winner's cost.
+
+    python benchmarks/shrink.py nuclei --data ../shared/data --work runs/shrink [--rivals] [--seeds 3] [--json FILE]
+
+Trains the original if it is not there, then does what `unetscope shrink` does, with --rivals what `unetscope prove`
+does, and prints the tables. Everything is kept in --work, and a second call goes on where the first was stopped.
+
+nuclei: `lee2021` at 128x128 by the published recipe, 50 epochs. isbi2012: the default network, 12 epochs of 25 steps, on
+24 slices (every fifth is tested). hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network, five
+classes, 12 epochs of 25 steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from dsb2018 import PUBLISHED
+from isbi2012 import DEFAULT, divide
+from measuring import format_table
+from population import VOLUMES, open_set
+from unetscope.data.dataset import Dataset
+from unetscope.files import write_json
+from unetscope.model.spec import UNetSpec
+from unetscope.reporting.pareto import save_paretos
+from unetscope.slimming.comparison import Comparison
+from unetscope.slimming.evidence import Proof, compare_all, prove
+from unetscope.slimming.jury import Finding
+from unetscope.slimming.shrinking import Shrinking, ShrinkSettings, Watcher, compare_ends, shrink
+from unetscope.slimming.trials import Trial
+from unetscope.training.loop import train
+from unetscope.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Case:
+    """An original: the images, its form, and how it is trained.
+
+    Attributes:
+        open: From the folder of all sets and the folder of this benchmark to the images.
+        preset: Of the network.
+        changes: To the preset.
+        recipe: Of all trainings.
+    """
+
+    open: Callable[[Path, Path], Dataset]
+    preset: str
+    changes: Mapping[str, object]
+    recipe: Recipe
+
+    def describe(self, dataset: Dataset) -> UNetSpec:
+        """The network for the images of the set."""
+        if self.preset == "lee2021":
+            return UNetSpec.preset("lee2021")
+        images = {"ndim": dataset.ndim, "image_channels": dataset.channels, "classes": len(dataset.classes)}
+        return UNetSpec.preset(self.preset, **{**images, **self.changes})
+
+
+CASES = {
+    "nuclei": Case(lambda data, work: open_set("nuclei", data, work), "lee2021", {}, PUBLISHED),
+    "isbi2012": Case(
+        lambda data, _: divide(Dataset.open(data / "isbi2012"), 0), "default", {}, replace(DEFAULT, validation=0.4)
+    ),
+    "hippocampus": Case(
+        lambda data, _: Dataset.open(data / "hippocampus"), "default", {"widths": (16, 32, 64)},
+        replace(VOLUMES, epochs=8),
+    ),
+    "vnc_em": Case(
+        lambda data, _: Dataset.open(data / "vnc_em"), "default", {},
+        Recipe(epochs=12, epoch_steps=25, patch=192, validation=0.3),
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    """Search what is not searched yet, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", choices=list(CASES))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/shrink"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rivals", action="store_true", help="search without guidance too, and train rivals")
+    parser.add_argument("--no-time", action="store_true", help="time nothing; for a machine that does other work")
+    parser.add_argument("--threads", type=int, help="threads to compute with; all cores if not given")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    case = CASES[arguments.case]
+    dataset = case.open(arguments.data, arguments.work)
+    run, out = arguments.work / f"{arguments.case}-origin", arguments.work / arguments.case
+    if not (run / "done").exists():
+        train(dataset, run, case.describe(dataset), case.recipe, resume="drifting")
+        (run / "done").touch()
+    settings = ShrinkSettings(seeds=arguments.seeds)
+    search = prove if arguments.rivals else shrink
+    found = search(run, dataset, out, settings, make_watcher())
+    compared = compare_found(found, dataset, not arguments.no_time)
+    print_found(found)
+    print_comparison(compared)
+    for path in save_paretos(compared, out):
+        print(f"picture: {path}")
+    if arguments.json:
+        write_json(arguments.json, {"found": found.to_json(), "comparison": compared.to_json()})
+
+
+def make_watcher() -> Watcher:
+    """Somebody who prints what begins and what came out."""
+
+    def begin(trial: Trial) -> None:
+        print(f"  training {trial.name}, {trial.share:.0%} of the steps", flush=True)
+
+    def finding(found: Finding) -> None:
+        print(f"  {found.spec.level_widths}: {found.word}, {found.difference.value:+.4f}", flush=True)
+
+    return Watcher(lambda text: print(text, flush=True), begin, None, finding)
+
+
+def compare_found(found: Shrinking | Proof, dataset: Dataset, timed: bool) -> Comparison:
+    """The table of the test images."""
+    margin = ShrinkSettings().target.max_dice_loss
+    if isinstance(found, Proof):
+        return compare_all(found, dataset, margin, timed)
+    return compare_ends(found, dataset, margin, timed)
+
+
+def print_found(found: Shrinking | Proof) -> None:
+    """What was found, in words, and every verdict on the way."""
+    for sentence in found.sentences:
+        print(f"- {sentence}")
+    for search in found.searches if isinstance(found, Proof) else (found,):
+        print(f"\n{search.strategy}\n")
+        rows = [
+            ("-".join(map(str, each.spec.level_widths)), f"{each.multiply_adds:,.0f}", each.difference.seeds[1],
+             f"{each.difference.value:+.4f} ({each.difference.low:+.4f} to {each.difference.high:+.4f})", each.word)
+            for each in search.findings
+        ]  # fmt: skip
+        print(format_table(("widths", "multiply-adds per pixel", "seeds", "validation Dice", "word"), rows))
+
+
+def print_comparison(compared: Comparison) -> None:
+    """Every network on the test images."""
+    first = compared.rows[0]
+    words = ("", *compared.words)
+    differences = ("", *(f"{one.value:+.4f} ({one.low:+.4f} to {one.high:+.4f})" for one in compared.differences))
+    rows = [
+        (row.name, row.multiply_adds_per_pixel.__format__(",.0f"), f"{row.parameters:,}", len(row.trainings),
+         f"{mean.value:.4f}", difference, word, *(f"{timing.speedup[0]:.2f}" for timing in row.timings))
+        for row, mean, difference, word in zip(compared.rows, compared.means, differences, words, strict=True)
+    ]  # fmt: skip
+    ways = (f"times as fast, {' '.join(timing.way)}" for timing in first.timings)
+    print(f"\n{len(compared.images)} test images; a difference below {compared.detectable:.4f} cannot be told\n")
+    titles = ("network", "multiply-adds per pixel", "parameters", "seeds", "test Dice", "difference", "word", *ways)
+    print(format_table(titles, rows))
+    if compared.chance is not None:
+        chance = compared.chance
+        print(f"\nthe original against its own other seeds: {chance.low:+.4f} to {chance.high:+.4f}")
+
+
+if __name__ == "__main__":
+    main()
