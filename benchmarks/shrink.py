@@ -5,9 +5,9 @@
 Trains the original if it is not there, then does what `unetscope shrink` does, with --rivals what `unetscope prove`
 does, and prints the tables. Everything is kept in --work, and a second call goes on where the first was stopped.
 
-nuclei: `lee2021` at 128x128 by the published recipe, 50 epochs. isbi2012: the default network, 12 epochs of 25 steps, on
-24 slices (every fifth is tested). hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network, five
-classes, 12 epochs of 25 steps.
+nuclei: `lee2021` at 128x128 by the published recipe, 50 epochs. isbi2012: the default network, 12 epochs of 25 steps,
+on 24 slices (every fifth is tested). hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network,
+five classes, 12 epochs of 25 steps.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unetscope.errors import OutputError
-from unetscope.files import digest, digest_all, replacing, write_bytes, write_json, write_text
+from unetscope.errors import DataError, OutputError
+from unetscope.files import digest, digest_all, read_json, replacing, write_bytes, write_json, write_text
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
@@ -157,3 +158,36 @@ def test_a_digest_of_many_files_knows_names_contents_and_order(tmp_path: Path):
     first = total(("a", "a"), ("b", "b"))
     assert first == total(("a", "c"), ("b", "b")), "where a file lies does not matter"
     assert len({first, total(("b", "b"), ("a", "a")), total(("a", "b"), ("b", "a")), total(("a", "a")), total()}) == 5
+
+
+def test_json_is_read_as_it_was_written(tmp_path: Path):
+    content = {"numbers": [1, 0.5, None], "text": "µ"}
+    write_json(tmp_path / "file.json", content)
+    assert read_json(tmp_path / "file.json", lambda found: found["numbers"], "plan", "propose") == content["numbers"]
+
+
+def refuse(_content):
+    raise ValueError("it has no layers")
+
+
+@pytest.mark.parametrize(
+    ("content", "parse", "why"),
+    [
+        (b"", dict, "Expecting value"),
+        (b'{"half": ', dict, "Expecting value"),
+        (b"\xff\xfe{}", dict, "'utf-8' codec"),
+        (b"{}", refuse, "it has no layers"),
+    ],
+)
+def test_what_is_not_what_it_should_be_is_refused_by_its_name(tmp_path: Path, content, parse, why):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"{re.escape(str(path))} cannot be read as a plan: {why}"):
+        read_json(path, parse, "plan", "propose")
+
+
+def test_a_file_that_is_missing_is_asked_for(tmp_path: Path):
+    with pytest.raises(
+        DataError, match=r"none\.json cannot be read \(No such file.*\); give the file that `propose` wrote"
+    ):
+        read_json(tmp_path / "none.json", dict, "plan", "propose")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,21 @@ def test_what_is_allocated_again_and_again_is_mapped_once() -> None:
     assert kept[0] < pages / 20  # in all ten rounds together
     assert given_back[0] > 2 * pages
     assert kept[1] - kept[2] > 0.8 * pages  # and is given back at the end
+
+
+def test_memory_is_kept_until_the_outermost_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+    library = SimpleNamespace(
+        mallopt=lambda *setting: calls.append(setting), malloc_trim=lambda pad: calls.append((pad,))
+    )
+    monkeypatch.setattr(module, "_find_glibc", lambda: library)
+    with keep_memory():
+        begun = len(calls)
+        with pytest.raises(ValueError, match="inner"), keep_memory():
+            raise ValueError("inner")
+        assert len(calls) == begun > 0
+    assert calls[-1] == (0,)
+    assert {name for name, _ in calls[begun:-1]} == {module.MMAP_THRESHOLD, module.TRIM_THRESHOLD}
 
 
 def test_without_glibc_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their digests; knows bytes, not what they mean."""
+"""Files written whole or not at all, read again, and their digests; knows bytes, not what they mean."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from unetscope.errors import OutputError
+from unetscope.errors import DataError, OutputError
+
+Value = TypeVar("Value")
 
 
 @contextmanager
@@ -79,6 +81,30 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON atomically; not-a-number is written as null nowhere: it is refused."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, parse: Callable[[Any], Value], what: str, command: str) -> Value:
+    """What a file of JSON means.
+
+    Args:
+        path: The file.
+        parse: From its plain values to what they mean; it raises a ValueError that says what is wrong with them.
+        what: What the file should be, such as "profile".
+        command: The command that writes such files.
+
+    Returns:
+        What `parse` makes of it.
+
+    Raises:
+        DataError: The file cannot be read, is no JSON, or does not hold what it should.
+    """
+    try:
+        return parse(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{path} cannot be read ({reason}); give the file that `{command}` wrote") from error
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read as a {what}: {error}") from error
 
 
 def digest(path: Path) -> str:

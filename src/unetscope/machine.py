@@ -139,8 +139,8 @@ def cache_folder() -> Path:
 def keep_memory() -> Iterator[None]:
     """Within, freed memory is used again instead of being given back to the system.
 
-    A step of training, and a layer of a profile, allocates and frees the same hundreds of megabytes each time. Given back
-    in between, every page must be zeroed and mapped again, which takes longer than many a layer does. With other C
+    A step of training, and a layer of a profile, allocates and frees the same hundreds of megabytes each time. Given
+    back in between, every page must be zeroed and mapped again, which takes longer than many a layer does. With other C
     libraries than glibc nothing happens. Blocks may be nested: memory is given back at the end of the outermost.
 
     Example:

@@ -1,20 +1,15 @@
-"""What is captured is what the layer put out, and inner products do not depend on the memory they may take."""
+"""What is captured is what the layer put out, and layers that fit together are captured together."""
 
 from __future__ import annotations
 
-import weakref
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.distance import cdist
 from torch import nn
 
-from unetscope.errors import DataError, SpecError
-from unetscope.information.capture import accumulate_grams, capture, group_layers
-from unetscope.information.estimators.kernel import squared_distances
+from unetscope.errors import SpecError
+from unetscope.information.capture import capture, group_layers
 from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 
@@ -98,50 +93,6 @@ def test_hooks_are_gone_after_a_failure():
     with pytest.raises(ValueError, match="15"):
         capture(network, SPECS[0].wiring.layers, torch.zeros(1, 1, 15, 16))
     assert hooks(network) == 0
-
-
-def pieces_of(points):
-    return lambda start, stop: {name: tensor[start:stop].clone() for name, tensor in points.items()}
-
-
-@given(count=st.integers(1, 11), images=st.integers(3, 40), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
-def test_inner_products_are_those_of_all_activations_together(count, images, seed):
-    chance = np.random.default_rng(seed)
-    points = {name: chance.normal(5, 1, (count, 2, size)).astype(np.float32) for name, size in (("a", 3), ("b", 7))}
-    one_bytes = sum(array[0].nbytes for array in points.values())
-    grams = accumulate_grams(pieces_of({k: torch.from_numpy(v) for k, v in points.items()}), count, images * one_bytes)
-    for name, array in points.items():
-        rows = array.reshape(count, -1).astype(np.float64)
-        centered = rows - rows.mean(axis=0)
-        np.testing.assert_allclose(grams[name], centered @ centered.T, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("offset", [0, 1e3])
-def test_distances_do_not_drown_in_what_images_share(offset):
-    points = (offset + np.random.default_rng(0).normal(0, 0.1, (7, 500))).astype(np.float32)
-    gram = accumulate_grams(pieces_of({"a": torch.from_numpy(points)}), 7, 5 * 2000)["a"]
-    exact = cdist(points.astype(np.float64), points.astype(np.float64), "sqeuclidean")
-    np.testing.assert_allclose(squared_distances(gram), exact, rtol=1e-6)
-
-
-@pytest.mark.parametrize("images", [3, 4, 7, 20, 21])
-def test_no_more_is_alive_than_allowed(images):
-    alive, most = weakref.WeakSet(), []
-
-    def activations(start, stop):
-        block = torch.zeros(stop - start, 10)
-        alive.add(block)
-        most.append(sum(tensor.nbytes for tensor in alive))
-        return {"a": block}
-
-    accumulate_grams(activations, 20, images * 40)
-    assert max(most) <= images * 40
-
-
-def test_too_little_memory_is_refused():
-    with pytest.raises(DataError, match=r"three images take 12\.0 MiB and may take 8\.0 MiB"):
-        accumulate_grams(lambda start, stop: {"a": torch.zeros(stop - start, 2**20)}, 5, 2**23)
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9), most=st.integers(1, 20))

@@ -1,4 +1,4 @@
-"""Activations of named layers, and their inner products between images in bounded memory; knows modules and tensors."""
+"""Activations of named layers, copied or heard as they pass; knows modules and tensors, not what is measured."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unetscope.errors import DataError, SpecError
+from unetscope.errors import SpecError
 from unetscope.wiring import Wiring
 
-Activations = Mapping[str, Tensor]
-
 MEMORY_BYTES = 2**30
-NUMBERS_AT_ONCE = 2**21  # turned into float64 together: enough for fast products, little beside the activations
 
 
 def capture(module: nn.Module, layers: Sequence[str], inputs: Tensor) -> dict[str, Tensor]:
@@ -165,76 +161,3 @@ def group_layers(sizes: Mapping[str, int], most: int) -> list[tuple[str, ...]]:
         fits = sum(sizes[other] for other in groups[-1]) + size <= most
         groups = [*groups[:-1], (*groups[-1], layer)] if fits else [*groups, (layer,)]
     return [group for group in groups if group]
-
-
-def accumulate_grams(
-    activations: Callable[[int, int], Activations], count: int, memory_bytes: int = MEMORY_BYTES
-) -> dict[str, NDArray[np.float64]]:
-    """Inner products between the images' activations, layer by layer, without ever holding those of all images.
-
-    Blocks of images meet pair by pair; a block that had to go is computed again when its turn comes.
-
-    Args:
-        activations: For a first image and one past the last, each layer's outputs (images, ...); the same each time.
-        count: Number of images, at least 1.
-        memory_bytes: Activations alive at once, at most.
-
-    Returns:
-        For every layer (count, count) inner products of the activations, centered on their mean over the images.
-
-    Raises:
-        DataError: The activations of three images take more memory.
-
-    Example:
-        >>> points = torch.tensor([[0.0], [3.0], [6.0]])
-        >>> accumulate_grams(lambda start, stop: {"a": points[start:stop]}, 3)["a"].diagonal().tolist()
-        [9.0, 0.0, 9.0]
-    """
-    origin = activations(0, 1)
-    size = _block_size(origin, count, memory_bytes)
-    grams = {layer: np.zeros((count, count)) for layer in origin}
-    for start in range(0, count, size):
-        rows = activations(start, min(start + size, count))
-        for begin in range(0, start + 1, size):
-            columns = rows if begin == start else activations(begin, begin + size)
-            for layer, gram in grams.items():
-                block = _products(rows[layer], columns[layer], origin[layer])
-                gram[start : start + size, begin : begin + size] = block
-                gram[begin : begin + size, start : start + size] = block.T
-            del columns  # before the next are computed
-        del rows
-    return {layer: _centered(gram) for layer, gram in grams.items()}
-
-
-def _block_size(one: Activations, count: int, memory_bytes: int) -> int:
-    """Images in a block: all, or as many as fit beside another block and the one image that is the origin."""
-    one_bytes = sum(output.numel() * output.element_size() for output in one.values())
-    affordable = memory_bytes // one_bytes - 1
-    if affordable >= count:
-        return count
-    if affordable < 2:
-        raise DataError(
-            f"the activations of three images take {3 * one_bytes / 2**20:.1f} MiB and may take "
-            f"{memory_bytes / 2**20:.1f} MiB; allow more memory or give smaller images"
-        )
-    return affordable // 2
-
-
-def _products(rows: Tensor, columns: Tensor, origin: Tensor) -> NDArray[np.float64]:
-    """Inner products about an origin; about 0, the distances of images much alike would drown in rounding."""
-    first, second, center = rows.flatten(1), columns.flatten(1), origin.flatten(1)
-    step = max(1, NUMBERS_AT_ONCE // max(len(first), len(second)))
-    total = torch.zeros(len(first), len(second), dtype=torch.float64, device=first.device)
-    for start in range(0, center.shape[1], step):
-        part = slice(start, start + step)
-        middle = center[:, part].double()
-        total += (first[:, part].double() - middle) @ (second[:, part].double() - middle).T
-    products: NDArray[np.float64] = total.cpu().numpy()
-    return products
-
-
-def _centered(gram: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inner products about the mean of all images instead of the origin that was used."""
-    means = gram.mean(axis=0)
-    centered: NDArray[np.float64] = gram - means[:, None] - means[None, :] + means.mean()
-    return centered

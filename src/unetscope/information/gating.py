@@ -6,7 +6,7 @@ Source:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -92,9 +92,13 @@ class _Losses:
 
     def __init__(self, bench: Bench, readings: Mapping[str, Reading], family: Family, with_curves: bool) -> None:
         self.bench, self.readings, self.family, self.with_curves = bench, readings, family, with_curves
-        self.of: Callable[..., Tally] = cache(self._fit)
+        self._fit = cache(self._fit_once)
 
-    def _fit(self, sources: tuple[str, ...], share: float = 1.0, seed: int | None = None) -> Tally:
+    def of(self, sources: tuple[str, ...], share: float = 1.0, seed: int | None = None) -> Tally:
+        """Held-out losses of readers of some sources."""
+        return self._fit(sources, share, seed)
+
+    def _fit_once(self, sources: tuple[str, ...], share: float, seed: int | None) -> Tally:
         if not sources:
             return self.bench.prior.tally
         return self.bench.losses(self.family, join_readings([self.readings[one] for one in sources]), share, seed)

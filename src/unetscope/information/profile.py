@@ -6,7 +6,6 @@ Every number is a `Quantity`: sums within images, from which its interval and it
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from unetscope.errors import DataError
-from unetscope.files import write_json
+from unetscope.files import read_json, write_json
 from unetscope.information.findings import POSITION, SHUFFLED, UNTRAINED, Gate, LayerProfile, Part
 from unetscope.information.quantity import Quantity
 from unetscope.information.verdicts import judge_control
@@ -173,13 +172,7 @@ class Profile:
         Raises:
             DataError: The file is missing, damaged or no profile.
         """
-        try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise DataError(f"{path} cannot be read ({reason}); give the file that `profile` wrote") from error
-        except ValueError as error:
-            raise DataError(f"{path} cannot be read as a profile: {error}") from error
+        return read_json(Path(path), cls.from_json, "profile", "profile")
 
 
 def pool_profiles(profiles: Sequence[Profile]) -> Profile:

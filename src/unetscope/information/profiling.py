@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -43,12 +43,14 @@ from unetscope.information.pixels import PixelSettings, sample_pixels
 from unetscope.information.profile import Profile
 from unetscope.information.quantity import GATE_SHARE, Quantity
 from unetscope.information.reading import Reading
-from unetscope.information.references import measure_floors
+from unetscope.information.references import plan_floors
+from unetscope.information.side_by_side import work_side_by_side
 from unetscope.information.subject import Subject, subject_of
 from unetscope.information.tally import Tally
 from unetscope.information.usable import CrossFit, assign_folds
 from unetscope.information.views import Role, Views, view_dataset
 from unetscope.information.windows import position_features, principal_patches
+from unetscope.machine import keep_memory
 
 Effort = Literal["brief", "default", "thorough"]
 OnStep = Callable[[int, int, str], None]
@@ -171,15 +173,18 @@ class _Profiling:
     def run(self, provenance: Mapping[str, Any]) -> Profile:
         """All measurements, as many layers at a time as memory holds."""
         self._tell("references without a network")
-        floors = dict(measure_floors(self.bench, self.views, self.pixels, self.families))
+        floors: dict[str, Quantity] = {}
+        for found in work_side_by_side(plan_floors(self.bench, self.views, self.pixels, self.families)):
+            floors |= found
         tells = floors[POSITION].value > GATE_SHARE * self.bench.prior.value
         position = position_features(self.pixels) if tells else None
         self._tell(f"the network on {len(self.views)} images, trained and untrained")
         twin = self.subject.untrained(self.views, self.settings.seed)
         layers, gates = list[LayerProfile](), list[Gate]()
-        for trained, untrained in zip(self._observe(self.subject), self._observe(twin), strict=True):
-            gates += self._measure_gates(trained, position)
-            layers += self._measure_layers(trained, untrained)
+        with keep_memory():
+            for trained, untrained in zip(self._observe(self.subject), self._observe(twin), strict=True):
+                gates += work_side_by_side(self._plan_gates(trained, self._ablate(trained), position))
+                layers += work_side_by_side(self._plan_layers(trained, untrained))
         return Profile(
             name=self.subject.name,
             wiring=self.wiring,
@@ -202,36 +207,46 @@ class _Profiling:
         # Readings of the trained network and of its twin are alive together.
         return observe_in_passes(subject.module, self.wiring, self.views, self.pixels, self.settings.memory_bytes // 2)
 
-    def _measure_gates(self, trained: Observations, position: Reading | None) -> list[Gate]:
-        cuts = [Cut(join, source) for join in trained.joins for source in self.wiring.sources[join]]
-        lost = lost_dice(self.subject, self.views, trained.join_moments, cuts) if cuts else {}
-        gates = []
+    def _ablate(self, trained: Observations) -> Mapping[Cut, Tally]:
+        """Dice lost without each part of every gate."""
+        cuts = [Cut(join, source) for join, readings in trained.joins.items() for source in readings]
+        return lost_dice(self.subject, self.views, trained.join_moments, cuts) if cuts else {}
+
+    def _plan_gates(
+        self, trained: Observations, lost: Mapping[Cut, Tally], position: Reading | None
+    ) -> Iterator[Callable[[], Gate]]:
         for join, readings in trained.joins.items():
             self._tell(f"gate {join}")
-            stride, moments = tuple(self.wiring.strides[join]), trained.join_moments[join]
-            dice = {one: lost[Cut(join, one)] for one in readings}
             windows = observe_windows(self.subject, self.views, self.pixels, join, SIDE) if self.is_thorough else None
-            up = max(readings, key=self.wiring.layers.index)  # what comes up is computed last
-            meeting = Meeting(join, stride, readings, moments, dice, up, windows)
-            gates.append(measure_gate(self.bench, meeting, self.families, position, not self.is_brief))
-        return gates
+            meeting = Meeting(
+                join=join,
+                stride=tuple(self.wiring.strides[join]),
+                readings=readings,
+                moments=trained.join_moments[join],
+                lost_dice={source: lost[Cut(join, source)] for source in readings},
+                up=max(readings, key=self.wiring.layers.index),  # what comes up is computed last
+                windows=windows,
+            )
+            yield partial(measure_gate, self.bench, meeting, self.families, position, not self.is_brief)
 
-    def _measure_layers(self, trained: Observations, untrained: Observations) -> list[LayerProfile]:
-        layers, names = [], self.wiring.layers
-        for name, reading in trained.layers.items():
+    def _plan_layers(self, trained: Observations, untrained: Observations) -> Iterator[Callable[[], LayerProfile]]:
+        for name in trained.layers:
             self._tell(f"layer {name}")
-            number = names.index(name)
-            is_last, is_second = number == len(names) - 2, (len(names) - number) % 2 == 0
-            readers = self.bench.fit(self.families[0], reading)
-            bits = {LINEAR: self.bench.told(self.bench.judge(readers, reading))}
-            if self.is_thorough or (is_last and not self.is_brief):
-                bits[LINEAR] = self._with_curve(bits[LINEAR], reading)
-            bits |= self._measure_others(reading, untrained.layers[name], self.is_thorough or is_second)
-            bits[INPUT] = self._recoverable(reading)
-            channels = () if self.is_brief else judge_channels(self.bench, reading, readers, trained.moments[name])
-            rank = effective_rank(np.cov(reading.features, rowvar=False, dtype=np.float64).reshape(reading.width, -1))
-            layers.append(LayerProfile(name, tuple(self.wiring.strides[name]), reading.width, bits, rank, channels))
-        return layers
+            yield partial(self._measure_layer, name, trained, untrained)
+
+    def _measure_layer(self, name: str, trained: Observations, untrained: Observations) -> LayerProfile:
+        reading, names = trained.layers[name], self.wiring.layers
+        number = names.index(name)
+        is_last, is_second = number == len(names) - 2, (len(names) - number) % 2 == 0
+        readers = self.bench.fit(self.families[0], reading)
+        bits = {LINEAR: self.bench.told(self.bench.judge(readers, reading))}
+        if self.is_thorough or (is_last and not self.is_brief):
+            bits[LINEAR] = self._with_curve(bits[LINEAR], reading)
+        bits |= self._measure_others(reading, untrained.layers[name], self.is_thorough or is_second)
+        bits[INPUT] = self._recoverable(reading)
+        channels = () if self.is_brief else judge_channels(self.bench, reading, readers, trained.moments[name])
+        rank = effective_rank(np.cov(reading.features, rowvar=False, dtype=np.float64).reshape(reading.width, -1))
+        return LayerProfile(name, tuple(self.wiring.strides[name]), reading.width, bits, rank, channels)
 
     def _measure_others(self, reading: Reading, twin: Reading, with_larger: bool) -> dict[str, Quantity]:
         """What larger readers, controls and strata tell."""
@@ -250,8 +265,9 @@ class _Profiling:
     def _with_curve(self, quantity: Quantity, reading: Reading) -> Quantity:
         """The same value with its learning curve and with other folds."""
         linear, prior = self.families[0], self.bench.prior.tally
-        curve = tuple((share, (prior - self.bench.losses(linear, reading, share)).mean) for share in SHARES)
+        shorter = ((share, (prior - self.bench.losses(linear, reading, share)).mean) for share in SHARES if share < 1)
         repeats = tuple((prior - self.bench.losses(linear, reading, 1.0, seed)).mean for seed in REPEATS)
+        curve = (*shorter, (1.0, quantity.value))
         return Quantity(quantity.tally, quantity.scale, quantity.allowed, curve, repeats)
 
     @cached_property

@@ -14,7 +14,6 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 
 from unetscope.information.estimators.family import Labels, Lesson, LogProbabilities, log_prior
 from unetscope.information.reading import Features, Indices, Reading
+from unetscope.information.side_by_side import in_one_thread
 
 DEAD = 1e-6  # spread of a channel, relative to its size, below which float32 knows only rounding
 GAIN = 0.3  # of the first weights: from small ones a few directions grow, from large ones every direction of the noise
@@ -150,26 +150,12 @@ def fit_network(build: Build, lesson: Lesson, settings: Descent, channels: int) 
 
     walk = partial(_walk, build, settings, lesson.seed)
     whole = collect(np.ones_like(lesson.tuning))
-    with torch.inference_mode(False), torch.enable_grad(), _one_thread():
+    with torch.inference_mode(False), torch.enable_grad(), in_one_thread():
         epochs = 0
         if lesson.tuning.any() and not lesson.tuning.all():
             epochs = _find_length(walk(collect(~lesson.tuning)), collect(lesson.tuning), settings)
         network = next(islice(walk(whole), epochs, None))
     return NetworkReader(network, scale, offsets, whole.prior)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Steps this small gain nothing by threads, which would wait for each other wherever other programs run.
-
-    The last digits depend on the number of threads, and so they no longer do.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ with noise that follows the layer's power. No advice rests on them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import log2
@@ -18,7 +17,7 @@ from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset
 from unetscope.errors import DataError, RecipeError
 from unetscope.evaluation import see
-from unetscope.files import write_json
+from unetscope.files import read_json, write_json
 from unetscope.information.capture import MEMORY_BYTES
 from unetscope.information.estimators.kernel import VARIANCE, Codes
 from unetscope.information.published.coding import (
@@ -195,13 +194,7 @@ class PaperProfile:
         Raises:
             DataError: The file is missing, damaged or no profile.
         """
-        try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise DataError(f"{path} cannot be read ({reason}); give the file that `profile` wrote") from error
-        except ValueError as error:
-            raise DataError(f"{path} cannot be read as a profile: {error}") from error
+        return read_json(Path(path), cls.from_json, "profile", "profile")
 
 
 def _conclusion(readable: Sequence[str], is_below_ceiling: bool) -> str:
