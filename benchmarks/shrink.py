@@ -17,21 +17,37 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dsb2018 import PUBLISHED
 from isbi2012 import DEFAULT, divide
 from measuring import format_table
 from population import VOLUMES, open_set
+from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
 from unetscope.files import write_json
+from unetscope.information.profile import Profile
 from unetscope.model.spec import UNetSpec
 from unetscope.reporting.pareto import save_paretos
 from unetscope.slimming.comparison import Comparison
 from unetscope.slimming.evidence import Proof, compare_all, prove
 from unetscope.slimming.jury import Finding
-from unetscope.slimming.shrinking import Shrinking, ShrinkSettings, Watcher, compare_ends, shrink
-from unetscope.slimming.trials import Trial
+from unetscope.slimming.plan import SlimPlan
+from unetscope.slimming.proposal import propose
+from unetscope.slimming.rules import Rule
+from unetscope.slimming.shapes import Shape, flat, multiply_adds_per_pixel, uniform
+from unetscope.slimming.shrinking import (
+    PROFILE,
+    TRIALS,
+    Shrinking,
+    ShrinkSettings,
+    Watcher,
+    compare_ends,
+    plan_run,
+    shrink,
+)
+from unetscope.slimming.trials import Trial, Trials
 from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
 
@@ -76,6 +92,18 @@ CASES = {
 }  # fmt: skip
 
 
+RANKED = "depth by ablation, widths by rank"
+RULES = {
+    RANKED: {"depth_by": "ablation", "widths_by": "rank"},
+    "depth by ablation, widths kept": {"depth_by": "ablation", "widths_by": "keep"},
+    "depth by bits, widths kept": {"depth_by": "bits", "widths_by": "keep"},
+    "depth by either, widths kept": {"depth_by": "either", "widths_by": "keep"},
+}
+WRITTEN = "2026-11-21"
+SHARES = (None, 0.12, 0.35)
+"""Of the original's multiply-adds, at which shapes are tried beside each other; as they are proposed if None."""
+
+
 def main() -> None:
     """Search what is not searched yet, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -83,6 +111,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/shrink"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rules", action="store_true", help="only try rules and shapes, on validation images alone")
     parser.add_argument("--rivals", action="store_true", help="search without guidance too, and train rivals")
     parser.add_argument("--no-time", action="store_true", help="time nothing; for a machine that does other work")
     parser.add_argument("--threads", type=int, help="threads to compute with; all cores if not given")
@@ -97,6 +126,9 @@ def main() -> None:
         train(dataset, run, case.describe(dataset), case.recipe, resume="drifting")
         (run / "done").touch()
     settings = ShrinkSettings(seeds=arguments.seeds)
+    if arguments.rules:
+        print_rules(Trials(out / TRIALS, dataset, run), plan_run(run, dataset, out, settings, make_watcher()), out)
+        return
     search = prove if arguments.rivals else shrink
     found = search(run, dataset, out, settings, make_watcher())
     compared = compare_found(found, dataset, not arguments.no_time)
@@ -106,6 +138,42 @@ def main() -> None:
         print(f"picture: {path}")
     if arguments.json:
         write_json(arguments.json, {"found": found.to_json(), "comparison": compared.to_json()})
+
+
+def list_forms(checkpoint: Checkpoint, profile: Profile) -> dict[str, Shape]:
+    """What rules would begin from, and what knows nothing, by name."""
+    origin = checkpoint.spec
+    rules = {name: Rule(name, WRITTEN, **said) for name, said in RULES.items()}  # type: ignore[arg-type]
+    plans = {name: propose(checkpoint, profile, rule=rule, bold=True) for name, rule in rules.items()}
+    ranked = {each.subject: each.after for each in plans[RANKED].decisions if each.subject in origin.widths}
+    known = {name: Shape(name, plan.spec) for name, plan in plans.items()}
+    return known | {
+        "widths by rank, depth kept": Shape("ranks", origin.with_widths(ranked)),
+        "flat, depth by ablation": flat(origin, plans[RANKED].spec.depth),
+        "flat, depth kept": flat(origin),
+        "uniform": uniform(origin),
+    }
+
+
+def print_rules(trials: Trials, plan: SlimPlan, out: Path) -> None:
+    """Validation Dice of what every rule proposes, as it is and at equal multiply-adds, one seed."""
+    checkpoint, profile = Checkpoint.load(trials.origin), Profile.load(out / PROFILE)
+    seed, whole = trials.recipe.seed, multiply_adds_per_pixel(plan.origin)
+    rows = [describe_trial(trials, "the original", Trial(plan.origin, seed))]
+    for share in SHARES:
+        for name, shape in list_forms(checkpoint, profile).items():
+            spec = shape.spec if share is None else shape.at(share * whole)
+            if spec is not None and (share is not None or name in RULES):
+                rows.append(describe_trial(trials, name, Trial(spec, seed)))
+    titles = ("rule or shape", "widths", "multiply-adds per pixel", "validation Dice")
+    print(format_table(titles, list(dict.fromkeys(rows))))
+
+
+def describe_trial(trials: Trials, name: str, trial: Trial) -> tuple[str, str, str, str]:
+    """One line, trained where it was not yet."""
+    dice, cost = float(np.nanmean(trials.dice(trial))), multiply_adds_per_pixel(trial.spec)
+    print(f"  {name}: {trial.name} {dice:.4f}", flush=True)
+    return name, "-".join(map(str, trial.spec.level_widths)), f"{cost:,.0f}", f"{dice:.4f}"
 
 
 def make_watcher() -> Watcher:

@@ -113,6 +113,10 @@ class Bar:
         self._task = progress.add_task(escape(title), total=total) if progress else None
         self._began = self._spoke = time.monotonic()
 
+    def restart(self) -> None:
+        """Count the time from now: the next piece of the work is another."""
+        self._began = self._spoke = time.monotonic()
+
     def part(self, index: int, count: int, name: str) -> Callable[[int, int], None]:
         """An `update` for one of several equal pieces of the work, done and total being of that piece."""
         self.update(index, count, name)

@@ -220,6 +220,7 @@ class _RaceBar:
         part = "" if trial.share == 1 else f", {trial.share:.0%} of the steps"
         self._note = f"{'-'.join(map(str, trial.spec.level_widths))}, seed {trial.seed}{part}"
         console.say(f"  training {self._note}")
+        self._bar.restart()
 
     def _step(self, now: Progress) -> None:
         self._bar.update(now.step, now.steps, self._note)
