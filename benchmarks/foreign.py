@@ -10,6 +10,7 @@ prints.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from unetscope.information.profile import Profile
 from unetscope.information.profiling import ProfileSettings, profile_network
 from unetscope.information.tracing import describe_module
 from unetscope.information.views import Views, view_arrays
+from unetscope.slimming.foreign_plans import decide_levels, express
 
 BATCH, RATE = 16, 1e-3
 Arrays = tuple[list[np.ndarray], list[np.ndarray], list[str]]
@@ -84,7 +86,16 @@ def examine(name: str, dataset: Dataset, arguments: argparse.Namespace) -> Profi
     settings = ProfileSettings(effort=arguments.effort)
     found = keeper.make("profile", Profile, lambda: profile_network(subject, views, settings, tell))
     print_profile(found)
+    print_plan(subject.module, found)
     return found
+
+
+def print_plan(network: nn.Module, found: Profile) -> None:
+    """A smaller network, in words and in the arguments of its own library."""
+    plan = express(network, decide_levels(network, found), found)
+    for sentence in (*plan.words, *plan.limits):
+        print(f"- {sentence}")
+    print(f"\n```json\n{json.dumps(plan.entry, indent=2)}\n```")
 
 
 def build_basic() -> nn.Module:
