@@ -6,13 +6,15 @@ The network is `lee2021` on nuclei of 128x128, trained (--run) or as it is born.
 The published estimates of 664 images are made in three ways, which take turns: in paper mode, with all controls; by the
 same code, the published numbers alone; and in the published way, which writes the activations of every layer to disk
 as .npy, reads them back layer by layer, and computes a kernel matrix of all images and one of each class from them (in
-float32). Every contestant is in a process of its own. What was measured is kept in --work.
+float32). Every contestant is in a process of its own, and takes so long that none is warmed up: the first run counts.
+What was measured is kept in --work.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +28,7 @@ import torch
 
 from measuring import Rounds, describe_run, format_table, measure_rounds
 from population import open_set
-from processes import Memory, Worker, observing
+from processes import Memory, Worker
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
 from unetscope.data.normalization import Normalization
@@ -47,6 +49,9 @@ BATCH = 16
 
 Numbers = dict[str, tuple[float, float]]
 """I(X;M) and I(M;Y) of every layer, bits."""
+
+Taken = tuple[float, Any]
+"""Seconds, and the result."""
 
 
 def main() -> None:
@@ -104,27 +109,30 @@ class Trial:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """Memory and results of first runs, by contestant."""
+        """Memory and result of the last run of every contestant."""
         return json.loads(self._file.read_text(encoding="utf-8")) if self._file.exists() else {}
 
     def note(self, name: str, memory: Memory, result: Any) -> None:
-        """Keep what a first run showed."""
+        """Keep what a run showed."""
         shown = {"memory": asdict(memory), "extra": memory.extra, "anonymous_extra": memory.anonymous_extra}
         write_json(self._file, {**self.notes, name: {**shown, "result": result}})
 
     def run(self, rounds: int) -> Rounds:
-        """All contestants in turn; the peak of memory is that of the first run of each."""
+        """All contestants in turn."""
         facts = describe_run({"images": self.images, "effort": self.effort, "weights": self._weights()})
         with ExitStack() as stack:
             scratch = self.work / "activations"  # the same each time, so that what a kill leaves is used again
             scratch.mkdir(exist_ok=True)
             stack.callback(rmtree, scratch)
             workers = {name: stack.enter_context(worker) for name, worker in self._workers(scratch).items()}
-            contestants = {name: observing(worker, partial(self.note, name)) for name, worker in workers.items()}
-            measured = measure_rounds(contestants, rounds, self.work / "rounds.json", facts)
-            for name in workers.keys() - self.notes.keys():  # somebody deleted the file
-                self.note(name, *workers[name].ask("observe"))
-        return measured
+            contestants = {name: partial(self._measure, name, worker) for name, worker in workers.items()}
+            return measure_rounds(contestants, rounds, self.work / "rounds.json", facts, warm_up=0)
+
+    def _measure(self, name: str, worker: Worker) -> float:
+        """Seconds of one run."""
+        memory, (seconds, result) = worker.ask("observe")
+        self.note(name, memory, result)
+        return seconds
 
     @property
     def _file(self) -> Path:
@@ -148,13 +156,30 @@ def name_profile(effort: str) -> str:
     return f"{effort} profile"
 
 
-def prepare_profile(run: Path, data: Path, effort: Effort) -> Callable[[], float]:
+def clocked(measure: Callable[[], Any]) -> Callable[[], Taken]:
+    """The same, which also tells how long it took.
+
+    Example:
+        >>> seconds, result = clocked(lambda: 4)()
+        >>> result
+        4
+    """
+
+    def run() -> Taken:
+        start = time.perf_counter()
+        result = measure()
+        return time.perf_counter() - start, result
+
+    return run
+
+
+def prepare_profile(run: Path, data: Path, effort: Effort) -> Callable[[], Taken]:
     """Profiling, of which only H0 is told."""
     checkpoint, dataset = Checkpoint.load(run), Dataset.open(data)
-    return lambda: profile(checkpoint, dataset, ProfileSettings(effort=effort)).prior.value
+    return clocked(lambda: profile(checkpoint, dataset, ProfileSettings(effort=effort)).prior.value)
 
 
-def prepare_controlled(run: Path, data: Path, images: int) -> Callable[[], Numbers]:
+def prepare_controlled(run: Path, data: Path, images: int) -> Callable[[], Taken]:
     """Paper mode as it is."""
     checkpoint, dataset = Checkpoint.load(run), open_images(data, images)
 
@@ -162,10 +187,10 @@ def prepare_controlled(run: Path, data: Path, images: int) -> Callable[[], Numbe
         found = profile_as_published(checkpoint, dataset, PaperSettings(role="all"))
         return {each.layer: (each.trained.input.upper, each.trained.label.published) for each in found.layers}
 
-    return measure
+    return clocked(measure)
 
 
-def prepare_alone(run: Path, data: Path, images: int) -> Callable[[], Numbers]:
+def prepare_alone(run: Path, data: Path, images: int) -> Callable[[], Taken]:
     """What paper mode computes of the trained network, without its controls."""
     checkpoint, dataset = Checkpoint.load(run), open_images(data, images)
 
@@ -179,13 +204,13 @@ def prepare_alone(run: Path, data: Path, images: int) -> Callable[[], Numbers]:
             for layer, apart in distances.items()
         }
 
-    return measure
+    return clocked(measure)
 
 
-def prepare_published(run: Path, data: Path, images: int, scratch: Path) -> Callable[[], Numbers]:
+def prepare_published(run: Path, data: Path, images: int, scratch: Path) -> Callable[[], Taken]:
     """The published way."""
     checkpoint, dataset = Checkpoint.load(run), open_images(data, images)
-    return lambda: estimate_from_disk(checkpoint, choose_samples(checkpoint, dataset, "all"), scratch)
+    return clocked(lambda: estimate_from_disk(checkpoint, choose_samples(checkpoint, dataset, "all"), scratch))
 
 
 def open_images(data: Path, images: int) -> Dataset:

@@ -214,6 +214,16 @@ def test_a_rule_by_worth_needs_single_channels(checkpoint: Checkpoint) -> None:
         propose(checkpoint, make_profile(checkpoint), rule=replace(RULE, widths_by="worth"))
 
 
+def test_widths_follow_the_components_that_keep_the_bits(checkpoint: Checkpoint) -> None:
+    rule, known = replace(RULE, widths_by="components", narrowest=1), make_profile(checkpoint)
+    with pytest.raises(SlimError, match="profile again with --thorough"):
+        propose(checkpoint, known, rule=rule)
+    counted = [replace(each, components=2 if each.layer == "encoder.0.conv1" else each.width) for each in known.layers]
+    plan = propose(checkpoint, replace(known, layers=tuple(counted)), rule=rule, bold=True)
+    assert plan.spec.widths == {**SPEC.widths, "encoder.0.conv1": 2}
+    assert decision(plan, "encoder.0.conv1").figures["components"] == 2
+
+
 @pytest.mark.parametrize("up", ["transposed", "nearest", "subpixel", "unpool"])
 def test_channels_of_unknown_worth_are_ordered_by_their_weights(up: Any) -> None:
     spec = UNetSpec.by_level((3, 4), up=up)

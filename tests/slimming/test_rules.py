@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
     [
         ({"depth_by": "luck"}, "depth_by of a rule is 'luck'; use one of bits, ablation"),
         ({"skips_by": None}, "skips_by of a rule is None"),
-        ({"widths_by": "bits"}, "use one of rank, worth, keep"),
+        ({"widths_by": "bits"}, "use one of rank, components, worth, keep"),
         *(({"per_direction": value}, "per_direction of a rule is") for value in (0, -1.0, nan, inf)),
         *(({"narrowest": value}, "narrowest of a rule is") for value in (0, -3, 1.5, nan)),
         *(({"name": value}, "a rule is called") for value in ("", " ", "../up", "a/b", "a\\b", "a\nb")),

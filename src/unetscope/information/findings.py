@@ -89,6 +89,8 @@ class LayerProfile:
             "inside": the linear one near label edges and elsewhere, each against its own H0; "input": Gaussian
             information about the principal components of the input patch.
         effective_rank: How many channels' worth of directions its activations use.
+        components: Principal components that keep 99 % of its usable bits; None where that was not measured, or where
+            it tells nothing.
         channels: Its channels; none where networks were pooled, whose channels do not correspond.
     """
 
@@ -98,6 +100,7 @@ class LayerProfile:
     bits: Mapping[str, Quantity]
     effective_rank: float
     channels: tuple[Channel, ...] = ()
+    components: int | None = None
 
     @property
     def linear(self) -> Quantity:
@@ -111,6 +114,7 @@ class LayerProfile:
             "stride": list(self.stride),
             "width": self.width,
             "effective_rank": round(self.effective_rank, 4),
+            "components": self.components,
             "bits": {name: quantity.to_json() for name, quantity in self.bits.items()},
             "channels": [
                 {"variance": float(f"{one.variance:.4g}"), "worth": one.worth.to_json(), "word": one.word}
@@ -126,7 +130,8 @@ class LayerProfile:
         )
         bits = {name: Quantity.from_json(value) for name, value in content["bits"].items()}
         rank = content["effective_rank"]
-        return cls(content["layer"], tuple(content["stride"]), content["width"], bits, rank, tuple(channels))
+        shape, components = (tuple(content["stride"]), content["width"]), content.get("components")
+        return cls(content["layer"], *shape, bits, rank, tuple(channels), components)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,6 +20,7 @@ from unetscope.errors import RecipeError
 from unetscope.information.ablation import Cut, lost_dice
 from unetscope.information.bench import SHARES, Bench
 from unetscope.information.channels import judge_channels
+from unetscope.information.components import count_components
 from unetscope.information.estimators.convolutional import SIDE
 from unetscope.information.estimators.family import Family
 from unetscope.information.estimators.gaussian import gaussian_information
@@ -39,18 +40,17 @@ from unetscope.information.findings import (
 )
 from unetscope.information.gating import REPEATS, Meeting, measure_gate
 from unetscope.information.observation import Observations, observe_in_passes, observe_windows
+from unetscope.information.one_thread import in_one_thread
 from unetscope.information.pixels import PixelSettings, sample_pixels
 from unetscope.information.profile import Profile
 from unetscope.information.quantity import GATE_SHARE, Quantity
 from unetscope.information.reading import Reading
-from unetscope.information.references import plan_floors
-from unetscope.information.side_by_side import work_side_by_side
+from unetscope.information.references import measure_floors
 from unetscope.information.subject import Subject, subject_of
 from unetscope.information.tally import Tally
 from unetscope.information.usable import CrossFit, assign_folds
 from unetscope.information.views import Role, Views, view_dataset
 from unetscope.information.windows import position_features, principal_patches
-from unetscope.machine import keep_memory
 
 Effort = Literal["brief", "default", "thorough"]
 OnStep = Callable[[int, int, str], None]
@@ -72,7 +72,8 @@ class ProfileSettings:
         folds: Parts into which the images are divided; each is predicted by probes fitted on the others.
         effort: "brief" measures with the linear family only; "default" adds the larger family at gates and at every
             second layer, single channels, strata, and the learning curves of the last map and the gates; "thorough"
-            has the larger family and the curves everywhere, and the decoder's own family at gates.
+            has the larger family and the curves everywhere, the decoder's own family at gates, and counts principal
+            components.
         memory_bytes: Memory for activations, about.
         pixels: Pixels at which layers are read, about, of all images together; at least 64 blocks an image are drawn.
 
@@ -173,18 +174,18 @@ class _Profiling:
     def run(self, provenance: Mapping[str, Any]) -> Profile:
         """All measurements, as many layers at a time as memory holds."""
         self._tell("references without a network")
-        floors: dict[str, Quantity] = {}
-        for found in work_side_by_side(plan_floors(self.bench, self.views, self.pixels, self.families)):
-            floors |= found
+        with in_one_thread():
+            floors = dict(measure_floors(self.bench, self.views, self.pixels, self.families))
         tells = floors[POSITION].value > GATE_SHARE * self.bench.prior.value
         position = position_features(self.pixels) if tells else None
         self._tell(f"the network on {len(self.views)} images, trained and untrained")
         twin = self.subject.untrained(self.views, self.settings.seed)
         layers, gates = list[LayerProfile](), list[Gate]()
-        with keep_memory():
-            for trained, untrained in zip(self._observe(self.subject), self._observe(twin), strict=True):
-                gates += work_side_by_side(self._plan_gates(trained, self._ablate(trained), position))
-                layers += work_side_by_side(self._plan_layers(trained, untrained))
+        for trained, untrained in zip(self._observe(self.subject), self._observe(twin), strict=True):
+            lost = self._ablate(trained)
+            with in_one_thread():
+                gates += self._measure_gates(trained, lost, position)
+                layers += self._measure_layers(trained, untrained)
         return Profile(
             name=self.subject.name,
             wiring=self.wiring,
@@ -209,44 +210,39 @@ class _Profiling:
 
     def _ablate(self, trained: Observations) -> Mapping[Cut, Tally]:
         """Dice lost without each part of every gate."""
-        cuts = [Cut(join, source) for join, readings in trained.joins.items() for source in readings]
+        cuts = [Cut(join, source) for join in trained.joins for source in self.wiring.sources[join]]
         return lost_dice(self.subject, self.views, trained.join_moments, cuts) if cuts else {}
 
-    def _plan_gates(
-        self, trained: Observations, lost: Mapping[Cut, Tally], position: Reading | None
-    ) -> Iterator[Callable[[], Gate]]:
+    def _measure_gates(self, trained: Observations, lost: Mapping[Cut, Tally], position: Reading | None) -> list[Gate]:
+        gates = []
         for join, readings in trained.joins.items():
             self._tell(f"gate {join}")
+            stride, moments = tuple(self.wiring.strides[join]), trained.join_moments[join]
+            dice = {one: lost[Cut(join, one)] for one in readings}
             windows = observe_windows(self.subject, self.views, self.pixels, join, SIDE) if self.is_thorough else None
-            meeting = Meeting(
-                join=join,
-                stride=tuple(self.wiring.strides[join]),
-                readings=readings,
-                moments=trained.join_moments[join],
-                lost_dice={source: lost[Cut(join, source)] for source in readings},
-                up=max(readings, key=self.wiring.layers.index),  # what comes up is computed last
-                windows=windows,
-            )
-            yield partial(measure_gate, self.bench, meeting, self.families, position, not self.is_brief)
+            up = max(readings, key=self.wiring.layers.index)  # what comes up is computed last
+            meeting = Meeting(join, stride, readings, moments, dice, up, windows)
+            gates.append(measure_gate(self.bench, meeting, self.families, position, not self.is_brief))
+        return gates
 
-    def _plan_layers(self, trained: Observations, untrained: Observations) -> Iterator[Callable[[], LayerProfile]]:
-        for name in trained.layers:
+    def _measure_layers(self, trained: Observations, untrained: Observations) -> list[LayerProfile]:
+        layers, names = [], self.wiring.layers
+        for name, reading in trained.layers.items():
             self._tell(f"layer {name}")
-            yield partial(self._measure_layer, name, trained, untrained)
-
-    def _measure_layer(self, name: str, trained: Observations, untrained: Observations) -> LayerProfile:
-        reading, names = trained.layers[name], self.wiring.layers
-        number = names.index(name)
-        is_last, is_second = number == len(names) - 2, (len(names) - number) % 2 == 0
-        readers = self.bench.fit(self.families[0], reading)
-        bits = {LINEAR: self.bench.told(self.bench.judge(readers, reading))}
-        if self.is_thorough or (is_last and not self.is_brief):
-            bits[LINEAR] = self._with_curve(bits[LINEAR], reading)
-        bits |= self._measure_others(reading, untrained.layers[name], self.is_thorough or is_second)
-        bits[INPUT] = self._recoverable(reading)
-        channels = () if self.is_brief else judge_channels(self.bench, reading, readers, trained.moments[name])
-        rank = effective_rank(np.cov(reading.features, rowvar=False, dtype=np.float64).reshape(reading.width, -1))
-        return LayerProfile(name, tuple(self.wiring.strides[name]), reading.width, bits, rank, channels)
+            number = names.index(name)
+            is_last, is_second = number == len(names) - 2, (len(names) - number) % 2 == 0
+            readers = self.bench.fit(self.families[0], reading)
+            bits = {LINEAR: self.bench.told(self.bench.judge(readers, reading))}
+            if self.is_thorough or (is_last and not self.is_brief):
+                bits[LINEAR] = self._with_curve(bits[LINEAR], reading)
+            bits |= self._measure_others(reading, untrained.layers[name], self.is_thorough or is_second)
+            bits[INPUT] = self._recoverable(reading)
+            channels = () if self.is_brief else judge_channels(self.bench, reading, readers, trained.moments[name])
+            rank = effective_rank(np.cov(reading.features, rowvar=False, dtype=np.float64).reshape(reading.width, -1))
+            components = count_components(self.bench, self.families[0], reading) if self.is_thorough else None
+            stride = tuple(self.wiring.strides[name])
+            layers.append(LayerProfile(name, stride, reading.width, bits, rank, channels, components))
+        return layers
 
     def _measure_others(self, reading: Reading, twin: Reading, with_larger: bool) -> dict[str, Quantity]:
         """What larger readers, controls and strata tell."""
@@ -266,8 +262,8 @@ class _Profiling:
         """The same value with its learning curve and with other folds."""
         linear, prior = self.families[0], self.bench.prior.tally
         shorter = ((share, (prior - self.bench.losses(linear, reading, share)).mean) for share in SHARES if share < 1)
-        repeats = tuple((prior - self.bench.losses(linear, reading, 1.0, seed)).mean for seed in REPEATS)
         curve = (*shorter, (1.0, quantity.value))
+        repeats = tuple((prior - self.bench.losses(linear, reading, 1.0, seed)).mean for seed in REPEATS)
         return Quantity(quantity.tally, quantity.scale, quantity.allowed, curve, repeats)
 
     @cached_property

@@ -13,6 +13,7 @@ from unetscope.errors import DataError
 from unetscope.information.estimators.family import Family, Labels, Lesson, LogProbabilities, Predictor, log_prior
 from unetscope.information.estimators.logistic import Logistic
 from unetscope.information.intervals import Interval, bootstrap
+from unetscope.information.one_thread import in_one_thread
 from unetscope.information.reading import Indices, Reading
 from unetscope.information.tally import Tally
 from unetscope.information.verdicts import Verdict, extrapolate, judge_value
@@ -184,7 +185,9 @@ def fit_held_out(
         taught, tuning = _choose_pixels(fold, group, held, settings)
         pixels = np.flatnonzero(taught)
         lesson = Lesson(reading.take(pixels), labels[pixels], settings.classes, tuning[pixels], settings.seed)
-        yield family.fit(lesson), np.flatnonzero(fold[group] == held)
+        with in_one_thread():
+            reader = family.fit(lesson)
+        yield reader, np.flatnonzero(fold[group] == held)
 
 
 def predict_held_out(

@@ -125,14 +125,25 @@ class _Evidence:
         figures: dict[str, float | None] = {
             "effective_rank": round(layer.effective_rank, 2),
             "bits": round(layer.linear.value, 4),
+            "components": layer.components,
             "needed_channels": needed if layer.channels else None,
         }
+        self._check_measured(layer)
+        followed = {"worth": needed, "components": layer.components or 0}
+        return float(followed.get(self.rule.widths_by, layer.effective_rank)), figures
+
+    def _check_measured(self, layer: LayerProfile) -> None:
+        """Refuse to go by what the profile does not have."""
         if self.rule.widths_by == "worth" and not layer.channels:
             raise SlimError(
                 f"rule {self.rule.name!r} goes by the worth of single channels, and the profile has none; profile "
                 "again without brief effort, and one network alone"
             )
-        return (float(needed) if self.rule.widths_by == "worth" else layer.effective_rank), figures
+        if self.rule.widths_by == "components" and all(each.components is None for each in self.profile.layers):
+            raise SlimError(
+                f"rule {self.rule.name!r} goes by principal components, and the profile has none; profile again with "
+                "--thorough"
+            )
 
     def _judge(self, level: int, kind: Kind) -> tuple[bool, Trust]:
         """Whether a part can go, and how far that can be trusted: not below a dead path, which wants its cure first."""
@@ -179,6 +190,7 @@ _CURE = "which is a fault of training: first retrain with a norm (--norm batch)"
 
 _DIRECTIONS: Mapping[str, str] = {
     "rank": "directions that its activations use",
+    "components": "principal components that keep 99 % of its bits",
     "worth": "channels that are each worth something",
     "keep": "directions, which this rule does not look at",
 }

@@ -21,7 +21,7 @@ from unetscope.errors import SlimError
 from unetscope.files import write_json
 
 Evidence = Literal["bits", "ablation", "either", "both"]
-Measure = Literal["rank", "worth", "keep"]
+Measure = Literal["rank", "components", "worth", "keep"]
 
 FROZEN = "unetscope.slimming.frozen"
 
@@ -38,8 +38,9 @@ class Rule:
         depth_by: What must say that an up path can go: its conditional bits (it is redundant), the Dice lost when it
             becomes its mean (the interval lies below what may be lost), either of them or both.
         skips_by: The same of skips.
-        widths_by: What the channels of a layer follow: the effective "rank" of its activations, the number of channels
-            of which each is "worth" something given the others, or "keep".
+        widths_by: What the channels of a layer follow: the effective "rank" of its activations, the principal
+            "components" that keep 99 % of its usable bits, the number of channels of which each is "worth" something
+            given the others, or "keep".
         per_direction: Channels kept for each of these.
         narrowest: Channels that a layer keeps at least.
 

@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unetscope.information.estimators.family import Labels, Lesson, LogProbabilities, log_prior
+from unetscope.information.one_thread import in_one_thread
 from unetscope.information.reading import Features, Indices, Reading
-from unetscope.information.side_by_side import in_one_thread
 
 DEAD = 1e-6  # spread of a channel, relative to its size, below which float32 knows only rounding
 GAIN = 0.3  # of the first weights: from small ones a few directions grow, from large ones every direction of the noise
