@@ -66,14 +66,23 @@ class UNet(nn.Module):
         output_shape(self.spec, tuple(image.shape[2:]))
         outputs = {IMAGE: image}
         for layer in self._order:
-            sources = self.spec.sources(layer)
-            joined = _join([self._bring(outputs[source], source, layer) for source in sources])
-            placing = self.spec.placed_by(layer)
-            outputs[layer] = self.get_submodule(layer)(joined, *((outputs[placing],) if placing else ()))
+            outputs[layer] = self.compute(layer, outputs)
             for read in self.spec.reads(layer):
                 if self._last_reader[read] == layer:
                     del outputs[read]
         return outputs[HEAD]
+
+    def compute(self, layer: str, outputs: Mapping[str, Tensor]) -> Tensor:
+        """The output of one layer.
+
+        Args:
+            layer: Its name.
+            outputs: Those of the layers that it reads, (batch, channels, [z,] y, x) each.
+        """
+        joined = _join([self._bring(outputs[source], source, layer) for source in self.spec.sources(layer)])
+        placing = self.spec.placed_by(layer)
+        output: Tensor = self.get_submodule(layer)(joined, *((outputs[placing],) if placing else ()))
+        return output
 
     def _bring(self, output: Tensor, source: str, layer: str) -> Tensor:
         """The output of `source` on the grid of `layer`."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from unetscope.model.cost import count_cost
 from unetscope.model.spec import UNetSpec
-from unetscope.model.unet import UNet, _join
+from unetscope.model.unet import UNet
 from unetscope.wiring import IMAGE
 
 
@@ -66,10 +66,7 @@ def _compute(network: UNet, layer: str, known: Mapping[str, Tensor]) -> Tensor:
     for read in spec.reads(layer):
         if read not in known:
             known = {**known, read: _compute(network, read, known)}
-    joined = _join([network._bring(known[source], source, layer) for source in spec.sources(layer)])
-    placing = spec.placed_by(layer)
-    output: Tensor = network.get_submodule(layer)(joined, *((known[placing],) if placing else ()))
-    return output
+    return network.compute(layer, known)
 
 
 def choose_kept(spec: UNetSpec, sizes: Mapping[str, int], room: int) -> tuple[str, ...]:
