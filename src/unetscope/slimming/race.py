@@ -172,13 +172,16 @@ class _Search:
         return found
 
     def _member(self, shape: Shape, cost: float) -> UNetSpec | None:
-        """The largest member that costs at most so much; else the next larger one, if it still lies in the gap."""
+        """The member nearest to a cost that lies within the gap, rather smaller than larger.
+
+        The larger one is taken where only it would end the race by failing: it lies within the ratio below the network
+        that is as good, and the smaller one does not.
+        """
         top = self.above if self.price(self.good) == self.above else self.above * (1 + 1e-9)
-        smaller = shape.at(cost, self.price)
-        if smaller is not None and self.below < self.price(smaller) < top:
-            return smaller
-        larger = next_larger(shape, cost, self.price)
-        return larger if larger is not None and self.below < self.price(larger) < top else None
+        nearest = (shape.at(cost, self.price), next_larger(shape, cost, self.price))
+        within = [spec for spec in nearest if spec is not None and self.below < self.price(spec) < top]
+        closing = (spec for spec in within if self.above <= RATIO * self.price(spec))
+        return next(closing, within[0] if within else None)
 
 
 def next_larger(shape: Shape, cost: float, price: Price = multiply_adds_per_pixel) -> UNetSpec | None:
