@@ -100,7 +100,7 @@ RULES = {
     "depth by either, widths kept": {"depth_by": "either", "widths_by": "keep"},
 }
 WRITTEN = "2026-11-21"
-SHARES = (None, 0.12, 0.35)
+SHARES = (None, 0.1211)
 """Of the original's multiply-adds, at which shapes are tried beside each other; as they are proposed if None."""
 
 
