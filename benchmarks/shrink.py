@@ -159,7 +159,8 @@ def print_rules(trials: Trials, plan: SlimPlan, out: Path) -> None:
     """Validation Dice of what every rule proposes, as it is and at equal multiply-adds, one seed."""
     checkpoint, profile = Checkpoint.load(trials.origin), Profile.load(out / PROFILE)
     seed, whole = trials.recipe.seed, multiply_adds_per_pixel(plan.origin)
-    rows = [describe_trial(trials, "the original", Trial(plan.origin, seed))]
+    seeds = range(seed, seed + ShrinkSettings().seeds)
+    rows = [describe_trial(trials, f"the original, seed {each}", Trial(plan.origin, each)) for each in seeds]
     for share in SHARES:
         for name, shape in list_forms(checkpoint, profile).items():
             spec = shape.spec if share is None else shape.at(share * whole)

@@ -103,6 +103,10 @@ def read_json(path: Path, parse: Callable[[Any], Value], what: str, command: str
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"{path} cannot be read ({reason}); give the file that `{command}` wrote") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} cannot be read as a {what}: {error}; restore the file, or give one that `{command}` wrote"
+        ) from error
     except ValueError as error:
         raise DataError(f"{path} cannot be read as a {what}: {error}") from error
 

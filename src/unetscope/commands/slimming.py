@@ -14,11 +14,12 @@ from unetscope.options import Folders, FoldersOptions, Limits, LimitsOptions
 
 if TYPE_CHECKING:
     from unetscope.data.dataset import Dataset
+    from unetscope.information.profiling import Effort
     from unetscope.slimming.comparison import Comparison
     from unetscope.slimming.jury import Finding
     from unetscope.slimming.plan import SlimPlan
     from unetscope.slimming.rules import Rule
-    from unetscope.slimming.shrinking import Shrinking, Watcher
+    from unetscope.slimming.shrinking import Shrinking, ShrinkSettings, Watcher
     from unetscope.slimming.targets import Meter
     from unetscope.slimming.trials import Trial
     from unetscope.training.progress import Progress
@@ -155,20 +156,16 @@ def shrink(
         folders: Where the dataset keeps its files.
         limits: What the smaller network must keep to.
     """
-    from unetscope.slimming.shrinking import ShrinkSettings
     from unetscope.slimming.shrinking import shrink as search
 
     check_writable(out / "race.json")
-    target = limits.target()
-    settings = ShrinkSettings(
-        target, seeds, _read_rule(rule), "default" if thorough else "brief", meter=_calibrate(limits)
-    )
+    settings = _read_settings(limits, seeds, rule, "default" if thorough else "brief")
     opened = folders.open(dataset)
     with console.show_progress("training") as bar:
         found = search(run, opened, out, settings, _RaceBar(bar).watch())
     for sentence in found.sentences:
         console.say(sentence)
-    compared = _conclude(found, opened, out, target.max_dice_loss, not untimed)
+    compared = _conclude(found, opened, out, settings.target.max_dice_loss, not untimed)
     if json:
         console.print_json({"folder": str(out), **found.to_json(), "comparison": compared.to_json()})
 
@@ -245,6 +242,13 @@ def _read_rule(path: Path | None) -> Rule | None:
     return None if path is None else Rule.load(path)
 
 
+def _read_settings(limits: Limits, seeds: int, rule: Path | None, effort: Effort = "brief") -> ShrinkSettings:
+    """How to search, from the words of a command."""
+    from unetscope.slimming.shrinking import ShrinkSettings
+
+    return ShrinkSettings(limits.target(), seeds, _read_rule(rule), effort, meter=_calibrate(limits))
+
+
 def _calibrate(limits: Limits) -> Meter:
     """What networks cost here; milliseconds and memory only where a limit asks for them."""
     from unetscope.slimming.targets import Meter
@@ -303,18 +307,16 @@ def prove(
     """
     from unetscope.slimming.evidence import compare_all
     from unetscope.slimming.evidence import prove as gather
-    from unetscope.slimming.shrinking import ShrinkSettings
 
     check_writable(out / "race.json")
-    target = limits.target()
-    settings = ShrinkSettings(target, seeds, _read_rule(rule), meter=_calibrate(limits))
+    settings = _read_settings(limits, seeds, rule)
     opened = folders.open(dataset)
     with console.show_progress("training") as bar:
         proof = gather(run, opened, out, settings, _RaceBar(bar).watch())
     for sentence in proof.sentences:
         console.say(sentence)
     with console.show_progress("comparing") as bar:
-        compared = compare_all(proof, opened, target.max_dice_loss, not untimed, bar.update)
+        compared = compare_all(proof, opened, settings.target.max_dice_loss, not untimed, bar.update)
     _save_comparison(compared, out / "proof")
     if json:
         console.print_json({"folder": str(out), **proof.to_json(), "comparison": compared.to_json()})
