@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/shrink"))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--final-seeds", type=int, default=5, help="of the original and of both ends of the boundary")
     parser.add_argument("--rules", action="store_true", help="only try rules and shapes, on validation images alone")
     parser.add_argument("--rivals", action="store_true", help="search without guidance too, and train rivals")
     parser.add_argument("--no-time", action="store_true", help="time nothing; for a machine that does other work")
@@ -125,7 +126,7 @@ def main() -> None:
     if not (run / "done").exists():
         train(dataset, run, case.describe(dataset), case.recipe, resume="drifting")
         (run / "done").touch()
-    settings = ShrinkSettings(seeds=arguments.seeds)
+    settings = ShrinkSettings(seeds=arguments.seeds, final_seeds=arguments.final_seeds)
     if arguments.rules:
         print_rules(Trials(out / TRIALS, dataset, run), plan_run(run, dataset, out, settings, make_watcher()), out)
         return

@@ -53,6 +53,17 @@ def search(place: tuple[Dataset, Path], out: Path, settings: ShrinkSettings = SE
     return shrink(place[1], place[0], out, settings, Watcher(**watch))
 
 
+class Listener:
+    """Remembers what was trained, and how much of it before the end of the search."""
+
+    def __init__(self) -> None:
+        self.begun, self.searched = list[Trial](), 0
+
+    def hear(self, text: str) -> None:
+        if text.startswith("training both ends"):
+            self.searched = len(self.begun)
+
+
 # --- the boundary ------------------------------------------------------------------------------------------------
 
 
@@ -63,8 +74,9 @@ def test_the_boundary_is_found(
 ) -> None:
     monkeypatch.setattr(Truth, "boundary", share * COST)
     monkeypatch.setattr(Truth, "seeds", spread)
-    begun = list[Trial]()
-    found = search(place, tmp_path, on_trial=begun.append)
+    listener = Listener()
+    found = search(place, tmp_path, on_trial=listener.begun.append, on_text=listener.hear)
+    begun = listener.begun[: listener.searched]
     good = multiply_adds_per_pixel(found.good)
     assert good >= share * COST
     assert found.failing is not None
@@ -78,8 +90,13 @@ def test_the_boundary_is_found(
     assert words.get(found.good, "as good") == "as good"
     assert words[found.failing] in ("worse", "not separable")
     assert found.runs["origin"][0] == str(place[1])
-    assert {name: len(runs) for name, runs in found.runs.items()}["origin"] == 3
-    assert set(found.runs) == {"origin", "good", "failing"}
+    assert {name: len(runs) for name, runs in found.runs.items()} == {"origin": 5, "good": 5, "failing": 5}
+    assert [finding.spec for finding in found.confirmed] == [
+        spec for spec in (found.good, found.failing) if spec != SPEC
+    ]
+    assert {finding.difference.seeds for finding in found.confirmed} == {(5, 5)}
+    assert found == Shrinking.from_json(json.loads((tmp_path / RACE).read_text()))
+    assert sum("with all seeds of the end" in sentence for sentence in found.sentences) == len(found.confirmed)
 
 
 def test_the_plan_comes_first(place: tuple[Dataset, Path], tmp_path: Path, efforts: list[str]) -> None:
@@ -218,7 +235,7 @@ def test_everything_is_told(place: tuple[Dataset, Path], tmp_path: Path) -> None
     assert texts[2] == "searching (guided)"
     assert tuple(findings) == found.findings
     assert len(left) == len(findings)
-    good, failing, counted = found.sentences
+    good, failing, counted, *_ = found.sentences
     assert "-".join(map(str, found.good.level_widths)) in good
     assert "as good" in good
     assert "no verdict" not in good
@@ -233,7 +250,7 @@ def test_on_few_images_it_says_that_means_decided(
 ) -> None:
     monkeypatch.setattr(Truth, "images", images)
     found = search(place, tmp_path)
-    good, failing, counted = found.sentences
+    good, failing, counted, *_ = found.sentences
     assert f"by its mean alone (no verdict: {images} images are too few)" in good
     assert f"is not as good by its mean alone (no verdict: {images} images are too few)" in failing
     assert told in counted

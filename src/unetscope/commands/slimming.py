@@ -132,6 +132,7 @@ def shrink(
     *,
     out: Path,
     seeds: int = 3,
+    final_seeds: int = 5,
     rule: Path | None = None,
     thorough: bool = False,
     untimed: Annotated[bool, Parameter("--no-time")] = False,
@@ -149,6 +150,8 @@ def shrink(
         dataset: The images that it was trained on.
         out: Folder for the profile, the plan, all trainings, tables, pictures and the winner.
         seeds: Trainings of each network at the most, and of the original; at least 2.
+        final_seeds: Trainings of the original and of both ends of the boundary, once they are found;
+            `seeds` if that is more.
         rule: File of a frozen rule; the latest that comes with the program if not given.
         thorough: Profile with single channels and the larger family of readers.
         untimed: Do not time the networks at the end.
@@ -159,7 +162,7 @@ def shrink(
     from unetscope.slimming.shrinking import shrink as search
 
     check_writable(out / "race.json")
-    settings = _read_settings(limits, seeds, rule, "default" if thorough else "brief")
+    settings = _read_settings(limits, (seeds, final_seeds), rule, "default" if thorough else "brief")
     opened = folders.open(dataset)
     with console.show_progress("training") as bar:
         found = search(run, opened, out, settings, _RaceBar(bar).watch())
@@ -242,11 +245,13 @@ def _read_rule(path: Path | None) -> Rule | None:
     return None if path is None else Rule.load(path)
 
 
-def _read_settings(limits: Limits, seeds: int, rule: Path | None, effort: Effort = "brief") -> ShrinkSettings:
+def _read_settings(
+    limits: Limits, seeds: tuple[int, int], rule: Path | None, effort: Effort = "brief"
+) -> ShrinkSettings:
     """How to search, from the words of a command."""
     from unetscope.slimming.shrinking import ShrinkSettings
 
-    return ShrinkSettings(limits.target(), seeds, _read_rule(rule), effort, meter=_calibrate(limits))
+    return ShrinkSettings(limits.target(), *seeds, _read_rule(rule), effort, meter=_calibrate(limits))
 
 
 def _calibrate(limits: Limits) -> Meter:
@@ -282,6 +287,7 @@ def prove(
     *,
     out: Path,
     seeds: int = 3,
+    final_seeds: int = 5,
     rule: Path | None = None,
     untimed: Annotated[bool, Parameter("--no-time")] = False,
     json: bool = False,
@@ -299,6 +305,8 @@ def prove(
         dataset: The images that it was trained on.
         out: Folder for everything.
         seeds: Trainings of each network at the most, and of the original; at least 2.
+        final_seeds: Trainings of the original and of both ends of the boundary, once they are found;
+            `seeds` if that is more.
         rule: File of a frozen rule; the latest that comes with the program if not given.
         untimed: Do not time the networks at the end.
         json: Print the result as JSON on standard output.
@@ -309,7 +317,7 @@ def prove(
     from unetscope.slimming.evidence import prove as gather
 
     check_writable(out / "race.json")
-    settings = _read_settings(limits, seeds, rule)
+    settings = _read_settings(limits, (seeds, final_seeds), rule)
     opened = folders.open(dataset)
     with console.show_progress("training") as bar:
         proof = gather(run, opened, out, settings, _RaceBar(bar).watch())

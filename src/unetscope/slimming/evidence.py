@@ -28,6 +28,7 @@ from unetscope.slimming.shrinking import (
     Shrinking,
     ShrinkSettings,
     Watcher,
+    confirm,
     guided,
     keep_profile,
     plan_run,
@@ -124,15 +125,16 @@ def prove(
     """
     trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step)
     plan = plan_run(run, dataset, out, settings, watcher)
-    searches = [
+    first, *searches = [
         search(strategy, trials, out / _file_of(strategy), settings, watcher)
         for strategy in (guided(plan), *list_unguided(plan.origin, trials.recipe.seed))
     ]
-    winner = searches[0].good
+    first = confirm(first, trials, out / RACE, settings, watcher)
+    winner = first.good
     watcher.tell("training rivals at the winner's multiply-adds")
     rivals = train_rivals(winner, trials, settings, watcher)
     watcher.tell("profiling the winner")
-    proof = Proof(tuple(searches), rivals, _measure_bits(out, searches[0], dataset, settings))
+    proof = Proof((first, *searches), rivals, _measure_bits(out, first, dataset, settings))
     write_json(out / PROOF, proof.to_json())
     return proof
 

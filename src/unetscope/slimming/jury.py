@@ -132,6 +132,10 @@ class Jury:
                 self.on_finding(self.findings[spec])
         return self.findings[spec]
 
+    def confirm(self, spec: UNetSpec) -> Finding:
+        """Judge one network by all seeds, however clear the verdict; what is trained for it is not counted."""
+        return self._judge(spec, np.stack([self.trials.dice(Trial(spec, seed)) for seed in self.seeds]))
+
     def _settle(self, spec: UNetSpec) -> Finding:
         scores = list[NDArray[np.float64]]()
         for seed in self.seeds:

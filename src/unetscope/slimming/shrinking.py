@@ -6,7 +6,7 @@ which says at any moment how far the race is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from pathlib import Path
@@ -26,6 +26,7 @@ from unetscope.slimming.proposal import propose
 from unetscope.slimming.race import Boundary, OnHeat, Strategy, find_boundary
 from unetscope.slimming.rules import Rule, latest_rule
 from unetscope.slimming.shapes import Shape, flat, multiply_adds_per_pixel
+from unetscope.slimming.shrinking_text import say_detectable, say_search
 from unetscope.slimming.targets import Meter, Target, largest_within
 from unetscope.slimming.trials import Trial, Trials
 from unetscope.training.progress import OnStep as OnTrainingStep
@@ -42,6 +43,8 @@ class ShrinkSettings:
     Attributes:
         target: What it must keep to; its `max_dice_loss` is the margin within which a network is as good.
         seeds: Trainings of each network at the most, and of the origin.
+        final_seeds: Trainings of the origin and of both ends of the boundary, once they are
+            found; `seeds` if that is more.
         rule: How the profile becomes a plan; the latest frozen rule if None.
         effort: Of the profile.
         shares: Shares of a whole training in which shapes run against each other.
@@ -50,6 +53,7 @@ class ShrinkSettings:
 
     target: Target = field(default_factory=Target)
     seeds: int = 3
+    final_seeds: int = 5
     rule: Rule | None = None
     effort: Effort = "brief"
     shares: tuple[float, ...] = (0.25, 0.5)
@@ -100,6 +104,7 @@ class Shrinking:
         steps: Their optimizer steps.
         detectable: The smallest difference in Dice that these images and seeds tell; infinite where they tell none.
         runs: Run folders of the origin, of the good and of the failing network.
+        confirmed: What all seeds of the end say of the good and of the failing network, if they were trained.
     """
 
     strategy: str
@@ -111,6 +116,7 @@ class Shrinking:
     steps: int
     detectable: float
     runs: Mapping[str, tuple[str, ...]] = field(repr=False)
+    confirmed: tuple[Finding, ...] = field(default=(), repr=False)
 
     @property
     def factor(self) -> float | None:
@@ -122,7 +128,7 @@ class Shrinking:
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was found, in words."""
-        return tuple(_say(self))
+        return tuple(say_search(self))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -137,6 +143,7 @@ class Shrinking:
             "detectable": self.detectable if isfinite(self.detectable) else None,
             "findings": [finding.to_json() for finding in self.findings],
             "runs": {name: list(folders) for name, folders in self.runs.items()},
+            "confirmed": [finding.to_json() for finding in self.confirmed],
         }
 
     @classmethod
@@ -152,6 +159,7 @@ class Shrinking:
             steps=content["steps"],
             detectable=inf if content["detectable"] is None else content["detectable"],
             runs={name: tuple(folders) for name, folders in content["runs"].items()},
+            confirmed=tuple(map(Finding.from_json, content["confirmed"])),
         )
 
 
@@ -182,7 +190,8 @@ def shrink(
     """
     trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step)
     plan = plan_run(run, dataset, out, settings, watcher)
-    return search(guided(plan), trials, out / RACE, settings, watcher)
+    found = search(guided(plan), trials, out / RACE, settings, watcher)
+    return confirm(found, trials, out / RACE, settings, watcher)
 
 
 def plan_run(run: Path, dataset: Dataset, out: Path, settings: ShrinkSettings, watcher: Watcher) -> SlimPlan:
@@ -244,12 +253,37 @@ def search(
 
     jury = Jury(trials, JurySettings(settings.target.max_dice_loss, settings.seeds, settings.shares), on_finding)
     write_json(path, _describe_progress(strategy, jury))
-    watcher.tell(f"{_say_detectable(jury.expect())}; training the origin with other seeds")
+    watcher.tell(f"{say_detectable(jury.expect())}; training the origin with other seeds")
     _ = jury.reference
     watcher.tell(f"searching ({strategy.name})")
     found = find_boundary(limited, origin, jury.judge, ceiling, on_heat=watcher.on_heat)
     result = _conclude(strategy, found, jury)
-    write_json(path, {**result.to_json(), "provenance": _describe(trials)})
+    _save(result, trials, path)
+    return result
+
+
+def confirm(
+    found: Shrinking, trials: Trials, path: Path, settings: ShrinkSettings, watcher: Watcher = Watcher()
+) -> Shrinking:
+    """Train the origin and both ends of the boundary with all seeds of the end, and judge the ends by them again.
+
+    A search looks after every seed and stops at the first clear verdict, which is therefore a little too sure.
+
+    Args:
+        found: What a search found.
+        trials: Where it trained.
+        path: Its file.
+        settings: As of the search.
+        watcher: Whom to tell.
+    """
+    seeds = max(settings.seeds, settings.final_seeds)
+    jury = Jury(trials, JurySettings(settings.target.max_dice_loss, seeds, settings.shares))
+    ends = [spec for spec in (found.good, found.failing) if spec is not None and spec != found.origin]
+    if ends:
+        watcher.tell(f"training both ends of the boundary and the origin with {seeds} seeds")
+    confirmed = tuple(map(jury.confirm, ends))
+    result = replace(found, confirmed=confirmed, runs=_list_runs(jury, found.good, found.failing))
+    _save(result, trials, path)
     return result
 
 
@@ -293,7 +327,6 @@ def _keep_to_target(strategy: Strategy, origin: UNetSpec, settings: ShrinkSettin
 
 def _conclude(strategy: Strategy, found: Boundary, jury: Jury) -> Shrinking:
     """The result of a search."""
-    ends = {"origin": jury.trials.origin_spec, "good": found.good, "failing": found.failing}
     return Shrinking(
         strategy=strategy.name,
         origin=jury.trials.origin_spec,
@@ -303,8 +336,18 @@ def _conclude(strategy: Strategy, found: Boundary, jury: Jury) -> Shrinking:
         trainings=len(jury.asked),
         steps=jury.steps,
         detectable=jury.detectable(),
-        runs={name: tuple(map(str, jury.runs(spec))) for name, spec in ends.items() if spec is not None},
+        runs=_list_runs(jury, found.good, found.failing),
     )
+
+
+def _list_runs(jury: Jury, good: UNetSpec, failing: UNetSpec | None) -> dict[str, tuple[str, ...]]:
+    """Run folders of the origin and of both ends."""
+    ends = {"origin": jury.trials.origin_spec, "good": good, "failing": failing}
+    return {name: tuple(map(str, jury.runs(spec))) for name, spec in ends.items() if spec is not None}
+
+
+def _save(found: Shrinking, trials: Trials, path: Path) -> None:
+    write_json(path, {**found.to_json(), "provenance": _describe(trials)})
 
 
 def _describe_progress(strategy: Strategy, jury: Jury) -> dict[str, Any]:
@@ -325,48 +368,3 @@ def _describe(trials: Trials) -> dict[str, Any]:
         "data": trials.dataset.digest(),
         "origin": str(trials.origin),
     }
-
-
-def _say(found: Shrinking) -> Iterator[str]:
-    """The result in words."""
-    judged = {finding.spec: finding for finding in found.findings}
-    if found.good == found.origin:
-        yield f"keep it: no smaller network {'was found to be as good' if judged else 'has one of these shapes'}"
-    else:
-        yield (
-            f"the smallest network found to be as good{_say_by_mean(judged[found.good])} has widths "
-            f"{_say_network(judged[found.good])} instead of {multiply_adds_per_pixel(found.origin):,.0f}; validation "
-            f"Dice {_say_difference(judged[found.good])}"
-        )
-    if found.failing is not None:
-        failing = judged[found.failing]
-        word = "not as good" if failing.word == "no verdict" else failing.word
-        yield (
-            f"its smaller neighbor {_say_network(failing)}, is {word}{_say_by_mean(failing)}: validation Dice "
-            f"{_say_difference(failing)}"
-        )
-    elif judged:
-        yield "no network of these shapes is too small; the boundary lies below the smallest"
-    yield f"{found.trainings} trainings, {found.steps:,} optimizer steps; {_say_detectable(found.detectable)}"
-
-
-def _say_network(finding: Finding) -> str:
-    widths = "-".join(map(str, finding.spec.level_widths))
-    return f"{widths}: {finding.multiply_adds:,.0f} multiply-adds per pixel"
-
-
-def _say_by_mean(finding: Finding) -> str:
-    """A caution where there was no verdict."""
-    images = finding.difference.images
-    return f" by its mean alone (no verdict: {images} images are too few)" if finding.word == "no verdict" else ""
-
-
-def _say_detectable(difference: float) -> str:
-    if not isfinite(difference):
-        return "these images and seeds cannot tell any difference"
-    return f"with these images and seeds a difference below {difference:.3f} Dice cannot be told"
-
-
-def _say_difference(finding: Finding) -> str:
-    said = finding.difference
-    return f"{said.value:+.3f} ({said.low:+.3f} to {said.high:+.3f}), seeds: {said.seeds[1]}"
