@@ -16,9 +16,10 @@ from unetscope.information.profile import Profile
 from unetscope.information.quantity import GATE_SHARE
 from unetscope.model.spec import UNetSpec
 from unetscope.slimming.plan import Decision, SlimPlan, Trust
+from unetscope.slimming.plan_text import describe_network
 from unetscope.slimming.rules import Evidence, Rule, latest_rule
 from unetscope.slimming.shapes import Shape
-from unetscope.slimming.targets import MEASURES, Meter, Target, largest_within
+from unetscope.slimming.targets import MEASURES, Meter, Target, format_amount, largest_within
 
 FLAT = 1.25
 """Widths of levels that differ from each other by at most this factor are as good as one width."""
@@ -290,7 +291,7 @@ def _summarize(plan: SlimPlan, profile: Profile) -> Iterator[str]:
     if plan.spec == plan.origin:
         yield "keep it: no part of this network can go by this evidence"
     else:
-        yield _say_network(plan)
+        yield describe_network(plan)
         yield _say_cost(plan)
         if any(plan.widths.get(decision.subject, decision.after) < decision.after for decision in plan.decisions):
             yield "its layers are narrower than the decisions say, all by one factor, to keep to the limits"
@@ -305,16 +306,9 @@ def _summarize(plan: SlimPlan, profile: Profile) -> Iterator[str]:
         )
 
 
-def _say_network(plan: SlimPlan) -> str:
-    before, after = ("-".join(map(str, spec.level_widths)) for spec in (plan.origin, plan.spec))
-    gone = [level for level in plan.origin.skip_levels if level < plan.depth and level not in plan.spec.skip_levels]
-    skips = f", without the skips of levels {', '.join(map(str, gone))}" if gone else ""
-    return f"widths {after} instead of {before}, {plan.depth} instead of {plan.origin.depth} poolings{skips}"
-
-
 def _say_cost(plan: SlimPlan) -> str:
     parts = [
-        f"{plan.cost['after'][name]:,.4g} instead of {before:,.4g} {MEASURES[name]}"
+        f"{format_amount(plan.cost['after'][name])} instead of {format_amount(before)} {MEASURES[name]}"
         for name, before in plan.cost["before"].items()
     ]
     return "; ".join(parts)

@@ -66,6 +66,16 @@ MEASURES: Mapping[str, str] = {
 }
 
 
+def format_amount(value: float) -> str:
+    """A cost for people: four digits, and all digits before the point.
+
+    Example:
+        >>> format_amount(1941105.0), format_amount(3.14159)
+        ('1,941,105', '3.142')
+    """
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Meter:
     """What networks cost.
@@ -128,5 +138,5 @@ def largest_within(member: Callable[[float], UNetSpec], target: Target, meter: M
 def _say_nearest(spec: UNetSpec, target: Target, meter: Meter) -> str:
     costs = meter.measure(spec)
     asked = ", ".join(f"at most {limit:,g} {MEASURES[name]}" for name, limit in target.limits.items())
-    nearest = ", ".join(f"{costs[name]:,.4g} {MEASURES[name]}" for name in target.limits)
+    nearest = ", ".join(f"{format_amount(costs[name])} {MEASURES[name]}" for name in target.limits)
     return f"{asked} cannot be had from this network: with one channel a layer it still takes {nearest}; allow as much"
