@@ -23,18 +23,11 @@ from unetscope.data.dataset import Dataset
 from unetscope.files import write_json
 from unetscope.information.ensembles import find_runs, profile_runs
 from unetscope.information.profile import Profile
+from unetscope.information.profile_text import format_quantity, order_gates, tabulate_gates, tabulate_layers
 from unetscope.information.profiling import ProfileSettings
 from unetscope.information.published.estimates import Estimate, PaperLayer
 from unetscope.information.published.paper import PaperProfile, PaperSettings, profile_as_published
 from unetscope.information.sentences import describe
-from unetscope.reporting.profile_text import (
-    GATE_COLUMNS,
-    LAYER_COLUMNS,
-    format_gates,
-    format_layers,
-    format_quantity,
-    order_gates,
-)
 from unetscope.wiring import IMAGE
 
 SHARED_COLUMNS = ("gate", "together", "I(S) + I(U) - I(S,U)", "told alike", "only by skip", "only by up")
@@ -135,9 +128,10 @@ def print_profile(found: Profile) -> None:
     print(f"\n## {found.name}: {len(found.images)} images, {found.networks} network(s), bits per pixel +- 95 %\n")
     floors = {"H0": found.prior, **found.floors}
     print(format_table(["without a network", "bits"], [[name, format_quantity(each)] for name, each in floors.items()]))
-    print("\n" + format_table(LAYER_COLUMNS, format_layers(found)))
+    layers, gates = tabulate_layers(found), tabulate_gates(found)
+    print("\n" + format_table(layers.columns, layers.rows))
     if found.gates:
-        print("\n" + format_table(GATE_COLUMNS, format_gates(found)))
+        print("\n" + format_table(gates.columns, gates.rows))
         print("\n" + format_table(SHARED_COLUMNS, format_shared(found)))
     print("\n" + "\n".join(f"- {sentence}" for sentence in describe(found)), flush=True)
 

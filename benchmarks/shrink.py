@@ -16,6 +16,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ from unetscope.slimming.shrinking import (
     plan_run,
     shrink,
 )
+from unetscope.slimming.slim import How
 from unetscope.slimming.trials import Trial, Trials
 from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
@@ -112,6 +114,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/shrink"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--final-seeds", type=int, default=5, help="of the original and of both ends of the boundary")
+    parser.add_argument("--how", choices=get_args(How), default="scratch", help="what smaller networks begin from")
     parser.add_argument("--rules", action="store_true", help="only try rules and shapes, on validation images alone")
     parser.add_argument("--rivals", action="store_true", help="search without guidance too, and train rivals")
     parser.add_argument("--no-time", action="store_true", help="time nothing; for a machine that does other work")
@@ -122,11 +125,12 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     case = CASES[arguments.case]
     dataset = case.open(arguments.data, arguments.work)
-    run, out = arguments.work / f"{arguments.case}-origin", arguments.work / arguments.case
+    name = arguments.case if arguments.how == "scratch" else f"{arguments.case}-{arguments.how}"
+    run, out = arguments.work / f"{arguments.case}-origin", arguments.work / name
     if not (run / "done").exists():
         train(dataset, run, case.describe(dataset), case.recipe, resume="drifting")
         (run / "done").touch()
-    settings = ShrinkSettings(seeds=arguments.seeds, final_seeds=arguments.final_seeds)
+    settings = ShrinkSettings(seeds=arguments.seeds, final_seeds=arguments.final_seeds, how=arguments.how)
     if arguments.rules:
         print_rules(Trials(out / TRIALS, dataset, run), plan_run(run, dataset, out, settings, make_watcher()), out)
         return

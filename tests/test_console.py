@@ -9,6 +9,8 @@ import math
 import pytest
 
 from unetscope import console
+from unetscope.tables import Caution, Table
+from unetscope.wording import format_bytes, format_seconds
 
 
 @pytest.fixture
@@ -30,6 +32,12 @@ def test_results_go_to_standard_output_and_words_to_standard_error(capsys: pytes
     out, err = capsys.readouterr()
     assert json.loads(out) == {"dice": None, "name": "é"}
     assert [word for word in ("hello", "warning: mind this", "title", "error: no", "cell") if word not in err] == []
+
+
+def test_tables_sentences_and_cautions_are_shown_in_their_order(capsys: pytest.CaptureFixture[str]) -> None:
+    console.show(["first", Table("not told", ("class", "Dice"), (("[cell]", "0.9"),)), Caution("mind this")])
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert lines == [["first"], ["class", "Dice"], ["[cell]", "0.9"], ["warning:", "mind", "this"]]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
@@ -92,11 +100,11 @@ def test_a_fault_is_shown_with_its_place_and_called_ours(capsys: pytest.CaptureF
     ("seconds", "said"), [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min")]
 )
 def test_durations(seconds: float, said: str) -> None:
-    assert console.format_seconds(seconds) == said
+    assert format_seconds(seconds) == said
 
 
 @pytest.mark.parametrize(
     ("count", "said"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (2**20, "1.0 MiB"), (3 * 2**40, "3072.0 GiB")]
 )
 def test_sizes(count: int, said: str) -> None:
-    assert console.format_bytes(count) == said
+    assert format_bytes(count) == said

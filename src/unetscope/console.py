@@ -10,14 +10,17 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Table as Grid
+
+from unetscope.tables import Block, Caution, Table
+from unetscope.wording import format_bytes, format_count, format_number, format_seconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,12 +100,21 @@ def abandon_output() -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; the first column is left-aligned, the others are numbers."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Grid(box=None, pad_edge=False, header_style="bold")
     for position, column in enumerate(columns):
         table.add_column(escape(column), justify="left" if position == 0 else "right")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     console.print(table)
+
+
+def show(blocks: Iterable[Block]) -> None:
+    """Tables and sentences, from top to bottom."""
+    for block in blocks:
+        if isinstance(block, Table):
+            print_table(block.columns, block.rows)
+        else:
+            (warn if isinstance(block, Caution) else say)(block)
 
 
 class Bar:
@@ -230,57 +242,10 @@ def show_job(job: Job) -> None:
 
 
 def show_scores(scores: Scores) -> None:
-    """Scores by class and the means."""
-    rows = [
-        (
-            each.name,
-            *map(format_number, (each.dice, each.iou, each.precision, each.recall)),
-            str(each.n),
-            str(each.false_alarms),
-        )
-        for each in scores.classes
-    ]
-    print_table(("class", "Dice", "IoU", "precision", "recall", "images with it", "false alarms"), rows)
-    say(
-        f"{format_count(len(scores.images), 'image')}: mean Dice {format_number(scores.dice, 4)}, "
-        f"pixel error {format_number(scores.pixel_error, 4)}, adapted Rand error {format_number(scores.rand_error, 4)}"
-    )
+    """Scores by class, the means, and which difference so many images could show."""
+    from unetscope.scores.scores_text import CLASS_COLUMNS, lay_out
 
-    show_objects(scores)
-    show_surfaces(scores)
-    show_evidence(scores)
-
-
-def show_objects(scores: Scores) -> None:
-    """How well single objects are told apart."""
-    pooled = scores.objects
-    if pooled is None:
-        return
-    shown = {
-        "AP@.5": pooled.ap[0],
-        "AP@.75": pooled.ap[5],
-        "mean AP .5 to .95": pooled.mean_ap,
-        "panoptic quality": pooled.panoptic,
-    }
-    listed = ", ".join(f"{name} {format_number(value)}" for name, value in shown.items())
-    say(f"objects: {pooled.true} true, {pooled.predicted} found; {listed}")
-
-
-def show_surfaces(scores: Scores) -> None:
-    """How far surfaces are apart, in the unit of the spacing."""
-    rows = [
-        (each.name, *map(format_number, (each.hd95, each.hd95_median, each.nsd)), str(each.missed))
-        for each in scores.surfaces
-    ]
-    if rows:
-        print_table(("class", "HD95, mean", "HD95, median", "surface Dice", "missed"), rows)
-
-
-def show_evidence(scores: Scores) -> None:
-    """Which difference so many images could show; a warning when they are too few for any claim."""
-    from unetscope.scores.power import describe_evidence, is_too_small
-
-    (warn if is_too_small(len(scores.images)) else say)(describe_evidence(scores))
+    show(lay_out(scores, [column for column in CLASS_COLUMNS if column != "95 %"]))
 
 
 def show_engine(engine: Engine) -> None:
@@ -342,56 +307,6 @@ def format_megabytes(megabytes: float | None) -> str:
         ('81 MB', '-')
     """
     return "-" if megabytes is None else f"{megabytes:.0f} MB"
-
-
-def format_number(value: float | None, digits: int = 3) -> str:
-    """A score, or a dash where it is not defined.
-
-    Example:
-        >>> format_number(0.98765), format_number(None)
-        ('0.988', '-')
-    """
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def format_count(count: int, noun: str) -> str:
-    """A number of things.
-
-    Example:
-        >>> format_count(1, "tile"), format_count(12000, "tile")
-        ('1 tile', '12,000 tiles')
-        >>> format_count(8, "patch")
-        '8 patches'
-    """
-    plural = "es" if noun.endswith("ch") else "s"
-    return f"{count:,} {noun}{plural if count != 1 else ''}"
-
-
-def format_bytes(count: float) -> str:
-    """A size in memory.
-
-    Example:
-        >>> format_bytes(3 * 2**20)
-        '3.0 MiB'
-    """
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-def format_seconds(seconds: float) -> str:
-    """A duration.
-
-    Example:
-        >>> format_seconds(75), format_seconds(3), format_seconds(7260)
-        ('1 min 15 s', '3 s', '2 h 1 min')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def format_shares(shares: Mapping[str, float]) -> str:

@@ -16,8 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from displayed import read_html
 from unetscope.errors import DataError
 from unetscope.scores.overlap import ClassScore, ImageScore, Scores, confusion, score_image
+from unetscope.scores.power import describe_evidence
+from unetscope.tables import Caution
 
 NAMES = ["background", "cell", "nucleus", "membrane", "debris"]
 SHAPES = [(23, 31), (5, 11, 13)]
@@ -238,6 +241,26 @@ def test_json_has_the_documented_keys():
 
 
 # Limits
+
+
+def test_a_notebook_shows_classes_with_their_intervals_and_what_can_be_told():
+    scores = Scores(
+        tuple(
+            ImageScore(str(number), (ClassScore("<i>cell</i>", dice=dice), ClassScore("rare")), 0.1, None)
+            for number, dice in enumerate([0.7, 0.8, 0.9] * 8)
+        )
+    )
+    classes, means, evidence = read_html(scores._repr_html_())
+    low, high = scores.dice_interval
+    assert classes.rows[0][:3] == ("<i>cell</i>", "0.800", f"{low:.3f} to {high:.3f}")
+    assert classes.rows[1] == ("rare", "-", "-", "-", "-", "-", "0", "0")
+    assert means.startswith("24 images: mean Dice 0.8000")
+    assert evidence == describe_evidence(scores) and not isinstance(evidence, Caution)
+
+
+def test_a_notebook_warns_of_few_images():
+    *_, evidence = read_html(score_all([np.zeros((2, 4, 5), np.int64)])._repr_html_())
+    assert isinstance(evidence, Caution) and evidence.startswith("0 images")
 
 
 def test_missed_class_has_no_precision_and_zero_for_the_rest():

@@ -47,12 +47,12 @@ class SimulatedTrials(Trials):
 
     def run(self, trial: Trial) -> Path:
         if self.is_done(trial):
-            return self.origin if trial == Trial(self.origin_spec, self.recipe.seed) else self.folder / trial.name
+            return self._folder_of(trial)
         if self.on_trial:
             self.on_trial(trial)
         known = Checkpoint.load(self.origin)
         checkpoint = replace(make_checkpoint(trial.spec), split=known.split, recipe=self.recipe_of(trial).to_json())
-        return write_run(self.folder / trial.name, checkpoint, int(STEPS * trial.share))
+        return write_run(self._folder_of(trial), checkpoint, int(STEPS * trial.share))
 
     def dice(self, trial: Trial) -> NDArray[np.float64]:
         self.run(trial)

@@ -11,7 +11,7 @@ import torch
 from cyclopts import App, Parameter
 
 from unetscope.checkpoint import Checkpoint
-from unetscope.commands.comparing import compare, describe_power
+from unetscope.commands.comparing import compare
 from unetscope.data.dataset import Dataset
 from unetscope.data.images import write_image, write_labels
 from unetscope.data.normalization import Normalization
@@ -21,6 +21,7 @@ from unetscope.model.spec import UNetSpec
 from unetscope.model.unet import UNet
 from unetscope.slimming import speed
 from unetscope.slimming.comparison import Comparison
+from unetscope.slimming.comparison_text import describe_power
 
 # As in `cli`, where the command is one among others.
 app = App(default_parameter=Parameter(negative=(), consume_multiple=True))

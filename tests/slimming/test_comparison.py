@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from displayed import read_html
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
 from unetscope.data.images import write_image, write_labels
@@ -22,8 +23,10 @@ from unetscope.model.unet import UNet
 from unetscope.scores.difference import compare_groups, judge
 from unetscope.slimming import scoring
 from unetscope.slimming.comparison import Comparison, ComparisonSettings, compare
+from unetscope.slimming.comparison_text import describe_power
 from unetscope.slimming.rows import Row, Training
 from unetscope.slimming.scoring import EXACT, score_run
+from unetscope.slimming.speed import Timing
 
 LARGE, SMALL = UNetSpec.by_level((4, 8)), UNetSpec.by_level((2, 4))
 CLASSES = ("background", "foreground")
@@ -234,6 +237,27 @@ def test_single_trainings_are_warned_of():
     assert unknown.words == ("not separable",) and unknown.chance is None
     assert any("another seed might say the opposite" in each for each in unknown.warnings)
     assert unknown.detectable == np.inf and unknown.to_json()["detectable"] is None
+
+
+# ------------------------------------------------------------------------------------------------ in a notebook
+
+
+def test_a_notebook_shows_what_can_be_told_the_tables_and_the_warnings():
+    found = make_comparison(made_scores(0.85, 3), made_scores(0.852, 3), made_scores(0.8, 1))
+    power, costs, scores, *sentences = read_html(found._repr_html_())
+    assert power == describe_power(found)
+    assert [row[:2] for row in costs.rows] == [(row.name, f"{row.parameters:,}") for row in found.rows]
+    assert [row[0] for row in scores.rows] == ["network 0", "network 0, another seed", "network 1", "network 2"]
+    assert [row[-1] for row in scores.rows] == ["", found.chance_word, *found.words]
+    assert scores.rows[-1][-3].startswith("-0.05")
+    assert sentences[1:] == list(found.warnings) and len(sentences) > 1
+
+
+def test_a_notebook_shows_times_where_there_are_any(compared: Comparison):
+    timing = Timing("torch", "float32", (16, 16), (0.002, 0.001), (0.002, 0.001))
+    rows = tuple(replace(row, timings=(timing,)) for row in compared.rows)
+    _, _, _, times, *_ = read_html(replace(compared, rows=rows)._repr_html_())
+    assert [row[:3] for row in times.rows] == [(row.name, "torch float32", "2") for row in rows]
 
 
 # -------------------------------------------------------------------------------------------------------- files

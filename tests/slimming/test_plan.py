@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from displayed import read_html
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.normalization import Normalization
 from unetscope.errors import SlimError
@@ -33,6 +34,7 @@ DECISION = Decision("depth", 3, 2, "ok", {"bits": 0.0, "lost_dice": None}, "ever
 EXAMPLE = SlimPlan.keep_all(SPECS["plain"], "0123").with_changes(
     depth=2, skips=(0, 1), decisions=(DECISION,), summary=("a line",), rule={"name": "by hand"}
 )
+COST = {"before": {"parameters": 5000, "multiply_adds": 41.25}, "after": {"parameters": 12, "multiply_adds": 8.0}}
 
 quick = settings(deadline=None, max_examples=30)
 
@@ -61,6 +63,28 @@ def plans(draw: Any) -> SlimPlan:
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("plans") / "plan.json"
+
+
+# --- what a notebook shows ---------------------------------------------------------------------------------------
+
+
+def test_a_notebook_shows_decisions_costs_and_the_summary() -> None:
+    kept = replace(DECISION, subject="encoder.0.conv1", before=3, after=3)
+    narrowed = replace(kept, after=2, words="<b>2</b> are enough")
+    plan = replace(EXAMPLE, decisions=(DECISION, kept, narrowed), cost=COST)
+    decisions, costs, *sentences = read_html(plan._repr_html_())
+    assert decisions.rows == tuple((each.subject, "3", "2", "ok", each.words) for each in (DECISION, narrowed)), (
+        "a layer that stays as it is has no row"
+    )
+    assert costs.rows == (("parameters", "5,000", "12"), ("multiply-adds per pixel", "41.25", "8"))
+    assert sentences == ["a line"]
+
+
+def test_a_notebook_shows_a_plan_by_hand_as_a_network() -> None:
+    plan = SlimPlan.keep_all(SPECS["plain"], "0").with_changes(depth=2, skips=(1,))
+    assert read_html(plan._repr_html_()) == [
+        "widths 3-4-5 instead of 3-4-5-6, 2 instead of 3 poolings, without the skips of levels 0"
+    ]
 
 
 # --- what a plan keeps -------------------------------------------------------------------------------------------
@@ -193,7 +217,12 @@ EDITS: list[Edit] = [
     *((("network", "spec"), value) for value in (None, [], {}, {"widths": 1}, {"widths": {}}, {"widths": [], "x": 1})),
     *((("decisions",), value) for value in (None, 0, "", {})),
     *((("decisions", 0), value) for value in (None, 0, "depth", [], {}, {"subject": "depth"}, {"words": "?"})),
+    *((("decisions", 0, "words"), value) for value in (None, 0, ["a"])),
+    *((("decisions", 0, "before"), value) for value in (None, "3", 2.5)),
     *((("summary",), value) for value in (None, 0, "words", {})),
+    *((("summary", 0), value) for value in (None, 0, ["a"])),
+    *((("cost",), value) for value in ({"before": {}}, {"before": 1, "after": 1}, {"before": {}, "after": {"?": 1}})),
+    *((("cost",), {"before": {"parameters": value}, "after": {"parameters": 1}}) for value in (None, "1", [1])),
     *(((name,), value) for name in ("cost", "target", "rule") for value in (None, 0, "words", [])),
     *(((name,), 1) for name in ("words", "spec", "convolutions", "subject", "0", "what")),
 ]  # fmt: skip
@@ -323,6 +352,7 @@ def test_junk_anywhere_gives_a_plan_that_works_or_a_refusal(data: Any, value: An
     else:
         plan.save(file)
         assert SlimPlan.load(file) == plan
+        assert read_html(plan._repr_html_())
         assert all(len(plan.kept(layer)) == width for layer, width in plan.spec.widths.items())
 
 

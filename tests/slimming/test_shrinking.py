@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from simulated import COST, SPEC, STEPS, SimulatedTrials, Truth, simulate, write_origin
@@ -32,6 +32,7 @@ from unetscope.slimming.shrinking import (
     guided,
     shrink,
 )
+from unetscope.slimming.slim import How
 from unetscope.slimming.targets import Target
 from unetscope.slimming.trials import Trial
 
@@ -97,6 +98,17 @@ def test_the_boundary_is_found(
     assert {finding.difference.seeds for finding in found.confirmed} == {(5, 5)}
     assert found == Shrinking.from_json(json.loads((tmp_path / RACE).read_text()))
     assert sum("with all seeds of the end" in sentence for sentence in found.sentences) == len(found.confirmed)
+
+
+@pytest.mark.parametrize("how", get_args(How))
+def test_beside_slices_the_origin_is_trained_on(place: tuple[Dataset, Path], tmp_path: Path, how: How) -> None:
+    found = search(place, tmp_path, replace(SETTINGS, how=how))
+    assert (found.control is not None) == ("again" in found.runs) == (how != "scratch")
+    assert any("the original itself, trained on" in sentence for sentence in found.sentences) == (how != "scratch")
+    assert found == Shrinking.from_json(json.loads((tmp_path / RACE).read_text()))
+    if found.control:
+        assert (found.control.spec, found.control.difference.seeds) == (SPEC, (5, 5))
+        assert len(set(found.runs["again"])) == 5
 
 
 def test_the_plan_comes_first(place: tuple[Dataset, Path], tmp_path: Path, efforts: list[str]) -> None:
@@ -210,7 +222,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(
     written = json.loads((tmp_path / "parts" / RACE).read_text())
     assert Shrinking.from_json(written) == found
     assert written["provenance"]["data"] == place[0].digest()
-    assert set(written["provenance"]) == {"versions", "recipe", "split", "data", "origin"}
+    assert set(written["provenance"]) == {"versions", "recipe", "how", "split", "data", "origin"}
 
 
 def test_a_profile_is_taken_up_again_if_it_took_effort_enough(

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import operator
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset
 from unetscope.data.images import write_labels
+from unetscope.data.normalization import Normalization
 from unetscope.data.scenes import write_dataset
 from unetscope.errors import CheckpointError, DivergenceError, SlimError
 from unetscope.model.spec import UNetSpec
+from unetscope.model.unet import UNet
+from unetscope.slimming.slim import How, cut_out
+from unetscope.slimming.surgery import slice_weights
 from unetscope.slimming.trials import Trial, Trials
 from unetscope.training.loop import train
 from unetscope.training.progress import Progress
@@ -158,3 +166,54 @@ def test_trials_are_as_long_as_an_origin_that_lost_its_patience(dataset: Dataset
     (impatient / "history.jsonl").write_text("".join(lines[:1]), encoding="utf-8")
     recipe = Trials(tmp_path / "trials", dataset, impatient).recipe
     assert (recipe.epochs, recipe.patience) == (1, 0)
+
+
+# --- what trainings begin from -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", get_args(How))
+def test_trials_begin_from_the_origin_of_their_seed(dataset: Dataset, origin: Path, tmp_path: Path, how: How) -> None:
+    trials = Trials(tmp_path, dataset, origin, how=how)
+    for seed, whole in ((3, origin), (4, trials.run(Trial(SPEC, 4)))):
+        known = Checkpoint.load(trials.run(Trial(SMALL, seed))).provenance
+        plan = cut_out(Checkpoint.load(whole), SMALL)
+        assert plan is not None
+        expected = {} if how == "scratch" else {"how": how, "plan": plan.digest(), "weights": plan.weights}
+        assert known.get("start", {}).get("origin", {}) == expected
+        assert ("teacher" in known) == (how == "distill")
+
+
+def test_what_is_no_part_of_the_origin_begins_as_born(dataset: Dataset, origin: Path, tmp_path: Path) -> None:
+    wider = Trial(UNetSpec.by_level((5, 2), convolutions=1), 3)
+    runs = [Trials(tmp_path / how, dataset, origin, how=how).run(wider) for how in ("scratch", "slice")]
+    born, sliced = map(Checkpoint.load, runs)
+    assert born.digest() == sliced.digest()
+
+
+def test_trainings_that_begin_otherwise_are_others(dataset: Dataset, origin: Path, tmp_path: Path) -> None:
+    every = [Trials(tmp_path, dataset, origin, how=how) for how in get_args(How)]
+    assert len({trials.run(Trial(SMALL, 3)) for trials in every}) == 3
+    assert len({trials.run(Trial(SPEC, 4)) for trials in every}) == 1, "the origin's seeds are the same"
+
+
+@given(st.data())
+def test_a_part_is_cut_out_and_nothing_else(data: st.DataObject) -> None:
+    spec = UNetSpec.by_level((4, 6, 5))
+    whole = Checkpoint(spec, UNet(spec).state_dict(), Normalization("image"), ("background", "cell"))
+    widths = data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=4))
+    wanted = UNetSpec.by_level(widths, skips=tuple(range(len(widths) - 1))[data.draw(st.integers(0, 1)) :])
+    plan, fits = cut_out(whole, wanted), len(widths) <= 3 and all(map(operator.le, widths, (4, 6, 5)))
+    assert (plan is not None) == fits
+    if plan is not None:
+        assert plan.spec == wanted
+        assert slice_weights(whole, plan).keys() == UNet(wanted).state_dict().keys()
+
+
+def test_the_origin_can_be_trained_on(dataset: Dataset, origin: Path, tmp_path: Path) -> None:
+    """A control beside slices: as many steps again, from its own weights."""
+    trials, again = Trials(tmp_path, dataset, origin, how="slice"), Trial(SPEC, 3, again=True)
+    out = trials.run(again)
+    assert out != origin
+    known = Checkpoint.load(out).provenance["start"]["origin"]
+    assert (known["how"], known["weights"]) == ("slice", Checkpoint.load(origin).digest())
+    assert trials.steps(again) == trials.steps(Trial(SPEC, 3))

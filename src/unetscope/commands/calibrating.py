@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from unetscope import console
 from unetscope.files import check_writable
+from unetscope.wording import format_seconds
 
 if TYPE_CHECKING:
     from unetscope.information.calibration.rows import Row
@@ -43,7 +44,7 @@ def _show(certificate: Certificate) -> None:
     titles = ("phantom", "truth", "estimate", "may be", "ok")
     console.print_table(titles, [_describe(row) for row in certificate.rows])
     count, failures = len(certificate.rows), certificate.failures
-    seconds = console.format_seconds(certificate.seconds)
+    seconds = format_seconds(certificate.seconds)
     if failures:
         console.fail(
             f"{len(failures)} of {count} estimates lie too far from the truth: {', '.join(failures)}; do not rely on "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from unetscope import console
 from unetscope.errors import SpecError
 from unetscope.options import Network, NetworkOptions, parse_numbers
+from unetscope.wording import format_bytes
 
 if TYPE_CHECKING:
     from unetscope.engines.engine import EngineName, Precision
@@ -151,7 +152,7 @@ def _show(spec: UNetSpec, block: tuple[int, ...], counted: Cost, estimates: list
             f"{each.prediction.milliseconds_per_megapixel:.0f}",
             f"{_per_mega(each.prediction.low, pixels)} to {_per_mega(each.prediction.high, pixels)}",
             f"{100 * each.calibration.error:.0f} %",
-            console.format_bytes(each.prediction.peak_bytes),
+            format_bytes(each.prediction.peak_bytes),
         )
         for each in estimates
     ]

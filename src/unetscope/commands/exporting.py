@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from unetscope import console
+from unetscope.wording import format_bytes, format_count
 
 if TYPE_CHECKING:
     from unetscope.engines.bundle import Bundle, Format
@@ -49,12 +50,12 @@ def _show_bundle(bundle: Bundle) -> None:
     """What was written, and how it was verified."""
     folder = bundle.network.parent
     for path in sorted(folder.iterdir()):
-        console.say(f"{path}: {console.format_bytes(path.stat().st_size)}")
+        console.say(f"{path}: {format_bytes(path.stat().st_size)}")
     for each in bundle.provenance["verification"]:
         scores = "" if each["difference"] is None else f"scores differ by {each['difference']:.1e} of their spread, "
         console.say(
             f"{each['runtime']} {each['version']} runs {each['format']}: {scores}labels agree on "
-            f"{100 * each['agreement']:.2f} % of the pixels ({console.format_count(each['blocks'], 'block')})"
+            f"{100 * each['agreement']:.2f} % of the pixels ({format_count(each['blocks'], 'block')})"
         )
     if not (bundle.normalizes or bundle.returns_labels):
         console.say(f"segment with it: unetscope segment {folder} IMAGE --out FOLDER")

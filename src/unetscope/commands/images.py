@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from unetscope import console
+from unetscope.commands.reporting import show_page
 from unetscope.errors import DataError
 from unetscope.files import check_writable
 from unetscope.options import Folders, FoldersOptions
+from unetscope.wording import format_count
 
 if TYPE_CHECKING:
     from unetscope.data.dataset import Dataset
@@ -23,6 +25,7 @@ def demo(
     out: Path = Path("demo"),
     scene: Literal["cells", "nuclei", "aerial"] = "cells",
     epochs: int = 24,
+    open_: Annotated[bool, Parameter("--open")] = False,
     json: bool = False,
 ) -> None:
     """Show it all on simulated images, in a few minutes: make, check, train, evaluate, segment, profile, report.
@@ -31,11 +34,14 @@ def demo(
         out: Folder for everything; what an earlier demo left in it is replaced.
         scene: What to simulate.
         epochs: How long to train.
+        open_: Open the page in the browser at the end.
         json: Print the result as JSON on standard output.
     """
     from unetscope.demonstration import demonstrate
 
     result = demonstrate(out, scene, epochs)
+    if open_:
+        show_page(Path(result["page"]))
     if json:
         console.print_json(result)
 
@@ -134,7 +140,7 @@ def fetch(
         fetched = bring(public.name, out or Path(public.name), from_, mirror, bar.update)
     for note in fetched.notes:
         console.say(note)
-    console.say(f"dataset: {fetched.folder}, {console.format_count(fetched.images, 'annotated image')}")
+    console.say(f"dataset: {fetched.folder}, {format_count(fetched.images, 'annotated image')}")
     if fetched.archives is not None:
         console.say(f"downloads are kept in {fetched.archives}, which you may remove")
     if json:

@@ -1,4 +1,4 @@
-"""What layers know: `profile` and `report`."""
+"""What layers know: `profile`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from unetscope.options import Folders, FoldersOptions
 
 if TYPE_CHECKING:
     from unetscope.data.dataset import Dataset
-
-LAYERS = ("layer", "linear", "untrained", "shuffled", "verdict")
-GATES = ("gate", "part", "given the rest", "Dice lost", "status")
-"""What a terminal has room for."""
 
 
 def profile(
@@ -37,7 +33,7 @@ def profile(
     Args:
         run: Run folder that `train` wrote, or a folder of several such runs, which count as one design.
         dataset: The images and labels that the run was trained on.
-        out: JSON file to write; `report` draws it. A file of the same name that ends in .npz holds maps of 3 images.
+        out: JSON file to write; `report` shows it. A file of the same name that ends in .npz holds maps of 3 images.
         role: Which images: those of validation (of a cross-validation: those that each network did not see), the
             test images, those of training, or all.
         thorough: Measure the larger families of readers and the learning curves everywhere; takes several times as
@@ -53,11 +49,12 @@ def profile(
     if paper:
         _profile_as_published(run, folders.open(dataset), out, (coding, role, seed, int(memory * 2**30)), json)
         return
+    from unetscope.checkpoint import DESCRIPTION
     from unetscope.information.ensembles import picture_run, profile_runs
     from unetscope.information.gallery import save_gallery
+    from unetscope.information.profile_text import lay_out
     from unetscope.information.profiling import ProfileSettings
     from unetscope.information.sentences import describe
-    from unetscope.reporting.profile_text import GATE_COLUMNS, LAYER_COLUMNS, format_gates, format_layers, select
 
     effort: Literal["default", "thorough"] = "thorough" if thorough else "default"
     settings = ProfileSettings(role=role, seed=seed, effort=effort, memory_bytes=int(memory * 2**30))
@@ -66,11 +63,9 @@ def profile(
         result = profile_runs(run, opened, settings, bar.update)
     result.save(out)
     save_gallery(picture_run(run, opened, settings), out.with_suffix(".npz"))
-    console.print_table(LAYERS, select(LAYER_COLUMNS, format_layers(result), LAYERS))
-    console.print_table(GATES, select(GATE_COLUMNS, format_gates(result), GATES))
-    for sentence in describe(result):
-        console.say(sentence)
-    console.say(f"profile: {out}; draw it with `unetscope report {out}`")
+    console.show(lay_out(result))
+    both = f"{run} {out}" if (run / DESCRIPTION).exists() else str(out)  # several runs are one design, not two networks
+    console.say(f"profile: {out}; show it with `unetscope report {both}`")
     if json:
         console.print_json({"profile": str(out), "sentences": list(describe(result)), **result.summary()})
 
@@ -89,32 +84,7 @@ def _profile_as_published(
         result = profile_as_published(checkpoint, dataset, settings, bar.update)
     result.save(out)
     console.say(result.verdict)
-    console.say(f"profile: {out}; draw it with `unetscope report {out}`")
+    console.say(f"profile: {out}; show it with `unetscope report {run} {out}`")
     if json:
         ceilings = {"input": result.input_ceiling, "label": result.label_ceiling}
         console.print_json({"profile": str(out), "verdict": result.verdict, "ceilings": ceilings})
-
-
-def report(
-    profile: Path,
-    /,
-    *,
-    out: Path | None = None,
-    json: bool = False,
-) -> None:
-    """Draw a profile: as a U, as a ladder of its references, its gates, and as an information plane.
-
-    Args:
-        profile: JSON file that `profile` wrote, or the folder `profiles` of a run that was profiled while it trained.
-        out: Folder for the pictures; beside the profile if not given.
-        json: Print the result as JSON on standard output.
-    """
-    from unetscope.reporting.pictures import save_pictures
-
-    folder = out or (profile if profile.is_dir() else profile.parent)
-    check_writable(folder / "uplot.svg")
-    pictures = save_pictures(profile, folder)
-    for path in pictures:
-        console.say(f"picture: {path}")
-    if json:
-        console.print_json({"pictures": [str(path) for path in pictures]})

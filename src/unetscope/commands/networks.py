@@ -21,6 +21,7 @@ from unetscope.options import (
     TrainingOptions,
 )
 from unetscope.training.recipe import Recipe
+from unetscope.wording import format_number
 
 if TYPE_CHECKING:
     from unetscope.checkpoint import Checkpoint
@@ -58,7 +59,7 @@ def train(
         resume: Go on with the run in this folder.
         allow_drift: Go on with other versions, devices or threads too; the weights will differ slightly.
         profile_every: Profile the network briefly after every so many epochs, into the folder `profiles` of the run,
-            which `report` draws.
+            which `report` shows.
         json: Print the result as JSON on standard output.
         folders: Where the dataset keeps its files.
         network: The network.
@@ -95,9 +96,7 @@ def train(
         watch = _EpochProfiles(opened, out, profile_every)
         checkpoint = run(opened, out, spec, recipe, how, console.TrainingBar(bar).update, watch)
     best = checkpoint.provenance["validation"]
-    console.say(
-        f"best epoch {best['epoch']}, validation Dice {console.format_number(best['dice'], 4)}; run folder {out}"
-    )
+    console.say(f"best epoch {best['epoch']}, validation Dice {format_number(best['dice'], 4)}; run folder {out}")
     if json:
         console.print_json({"run": str(out), "epoch": best["epoch"], "dice": best["dice"]})
 

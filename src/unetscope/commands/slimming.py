@@ -11,20 +11,19 @@ from cyclopts import Parameter
 from unetscope import console
 from unetscope.files import check_writable
 from unetscope.options import Folders, FoldersOptions, Limits, LimitsOptions
+from unetscope.wording import format_count, format_number, format_seconds
 
 if TYPE_CHECKING:
     from unetscope.data.dataset import Dataset
     from unetscope.information.profiling import Effort
     from unetscope.slimming.comparison import Comparison
     from unetscope.slimming.jury import Finding
-    from unetscope.slimming.plan import SlimPlan
     from unetscope.slimming.rules import Rule
     from unetscope.slimming.shrinking import Shrinking, ShrinkSettings, Watcher
+    from unetscope.slimming.slim import How
     from unetscope.slimming.targets import Meter
     from unetscope.slimming.trials import Trial
     from unetscope.training.progress import Progress
-
-COLUMNS = ("part", "before", "after", "evidence", "why")
 
 
 def propose(
@@ -54,13 +53,14 @@ def propose(
     """
     from unetscope.checkpoint import Checkpoint
     from unetscope.information.profile import Profile
+    from unetscope.slimming.plan_text import tabulate_decisions
     from unetscope.slimming.proposal import propose as decide
 
     check_writable(out)
     target = limits.target()
     plan = decide(Checkpoint.load(run), Profile.load(profile), target, _read_rule(rule), _calibrate(limits), bold)
     plan.save(out)
-    _show_plan(plan)
+    console.show((tabulate_decisions(plan), *plan.summary))
     console.say(f"plan: {out}; carry it out with `unetscope slim {run} {out} DATASET --out RUN`")
     if json:
         console.print_json(plan.to_json())
@@ -118,7 +118,7 @@ def slim(
         )  # fmt: skip
     best = made.provenance["validation"]
     console.say(
-        f"best epoch {best['epoch']}, validation Dice {console.format_number(best['dice'], 4)}; compare both with "
+        f"best epoch {best['epoch']}, validation Dice {format_number(best['dice'], 4)}; compare both with "
         f"`unetscope compare {run} {out} {dataset}`"
     )
     if json:
@@ -133,6 +133,7 @@ def shrink(
     out: Path,
     seeds: int = 3,
     final_seeds: int = 5,
+    how: Literal["scratch", "slice", "distill"] = "scratch",
     rule: Path | None = None,
     thorough: bool = False,
     untimed: Annotated[bool, Parameter("--no-time")] = False,
@@ -152,6 +153,8 @@ def shrink(
         seeds: Trainings of each network at the most, and of the original; at least 2.
         final_seeds: Trainings of the original and of both ends of the boundary, once they are found;
             `seeds` if that is more.
+        how: What smaller networks begin from, as of `slim`: "scratch" compares designs, trained alike; "slice" goes on
+            from what the original learned, beside which the original is trained on too.
         rule: File of a frozen rule; the latest that comes with the program if not given.
         thorough: Profile with single channels and the larger family of readers.
         untimed: Do not time the networks at the end.
@@ -162,7 +165,7 @@ def shrink(
     from unetscope.slimming.shrinking import shrink as search
 
     check_writable(out / "race.json")
-    settings = _read_settings(limits, (seeds, final_seeds), rule, "default" if thorough else "brief")
+    settings = _read_settings(limits, (seeds, final_seeds, how), rule, "default" if thorough else "brief")
     opened = folders.open(dataset)
     with console.show_progress("training") as bar:
         found = search(run, opened, out, settings, _RaceBar(bar).watch())
@@ -190,10 +193,11 @@ def _conclude(found: Shrinking, dataset: Dataset, out: Path, margin: float, time
 
 def _save_comparison(compared: Comparison, folder: Path) -> None:
     """The table for people and for programs, and its pictures."""
-    from unetscope.commands.comparing import COMPARISON, show_comparison
+    from unetscope.commands.comparing import COMPARISON
     from unetscope.reporting.pareto import save_paretos
+    from unetscope.slimming.comparison_text import lay_out
 
-    show_comparison(compared)
+    console.show(lay_out(compared))
     compared.save(folder / COMPARISON)
     for path in (folder / COMPARISON, *save_paretos(compared, folder)):
         console.say(f"written: {path}")
@@ -235,8 +239,8 @@ class _RaceBar:
 
     def _count(self, left: int) -> None:
         seconds = (monotonic() - self._began) / self._judged * left if self._judged else 0
-        time = f", about {console.format_seconds(seconds)}" if self._judged else ""
-        console.say(f"about {console.format_count(left, 'network')} left to judge{time}")
+        time = f", about {format_seconds(seconds)}" if self._judged else ""
+        console.say(f"about {format_count(left, 'network')} left to judge{time}")
 
 
 def _read_rule(path: Path | None) -> Rule | None:
@@ -246,12 +250,12 @@ def _read_rule(path: Path | None) -> Rule | None:
 
 
 def _read_settings(
-    limits: Limits, seeds: tuple[int, int], rule: Path | None, effort: Effort = "brief"
+    limits: Limits, training: tuple[int, int, How], rule: Path | None, effort: Effort = "brief"
 ) -> ShrinkSettings:
     """How to search, from the words of a command."""
     from unetscope.slimming.shrinking import ShrinkSettings
 
-    return ShrinkSettings(limits.target(), *seeds, _read_rule(rule), effort, meter=_calibrate(limits))
+    return ShrinkSettings(limits.target(), *training, _read_rule(rule), effort, meter=_calibrate(limits))
 
 
 def _calibrate(limits: Limits) -> Meter:
@@ -266,20 +270,6 @@ def _calibrate(limits: Limits) -> Meter:
         return Meter(calibrate(limits.engine, limits.precision, on_probe=bar.update))
 
 
-def _show_plan(plan: SlimPlan) -> None:
-    """What is proposed, level by level."""
-    changed = [
-        decision for decision in plan.decisions if decision.before != decision.after or "." not in decision.subject
-    ]
-    rows = [
-        (decision.subject, str(decision.before), str(decision.after), decision.trust, decision.words)
-        for decision in changed
-    ]
-    console.print_table(COLUMNS, rows)
-    for sentence in plan.summary:
-        console.say(sentence)
-
-
 def prove(
     run: Path,
     dataset: Path,
@@ -288,6 +278,7 @@ def prove(
     out: Path,
     seeds: int = 3,
     final_seeds: int = 5,
+    how: Literal["scratch", "slice", "distill"] = "scratch",
     rule: Path | None = None,
     untimed: Annotated[bool, Parameter("--no-time")] = False,
     json: bool = False,
@@ -307,6 +298,8 @@ def prove(
         seeds: Trainings of each network at the most, and of the original; at least 2.
         final_seeds: Trainings of the original and of both ends of the boundary, once they are found;
             `seeds` if that is more.
+        how: What smaller networks begin from, as of `slim`: "scratch" compares designs, trained alike; "slice" goes on
+            from what the original learned, beside which the original is trained on too.
         rule: File of a frozen rule; the latest that comes with the program if not given.
         untimed: Do not time the networks at the end.
         json: Print the result as JSON on standard output.
@@ -317,7 +310,7 @@ def prove(
     from unetscope.slimming.evidence import prove as gather
 
     check_writable(out / "race.json")
-    settings = _read_settings(limits, (seeds, final_seeds), rule)
+    settings = _read_settings(limits, (seeds, final_seeds, how), rule)
     opened = folders.open(dataset)
     with console.show_progress("training") as bar:
         proof = gather(run, opened, out, settings, _RaceBar(bar).watch())

@@ -6,7 +6,6 @@ Knows networks and arrays; draws nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,14 @@ from numpy.typing import NDArray
 
 from unetscope.files import replacing
 from unetscope.information.capture import capture
-from unetscope.information.estimators.family import Lesson, Predictor
-from unetscope.information.estimators.logistic import Logistic
-from unetscope.information.observation import observe
-from unetscope.information.pixels import sample_pixels
-from unetscope.information.reading import Reading
+from unetscope.information.readers import Reader, teach_readers
 from unetscope.information.subject import Subject, device_of
 from unetscope.information.views import View, Views
+from unetscope.model.unet import class_scores
 
 SHOWN = 3
 CHANNELS = 8
 LARGEST = 128  # pixels of a map's longer side
-TUNED = 5  # every so many images tune the probes
 
 Picture = NDArray[np.uint8]
 
@@ -58,56 +53,32 @@ def make_gallery(subject: Subject, views: Views, seed: int = 0, memory_bytes: in
         (y, x), the probability of foreground, from 0 to 255, that a linear probe taught by the other images gives.
     """
     shown = sorted({0, len(views) // 2, len(views) - 1})[:SHOWN]
-    probes = _teach(subject, views, frozenset(shown), seed, memory_bytes)
+    hidden = frozenset(shown if len(views) > 2 * SHOWN else ())
+    probes = teach_readers(subject, views, hidden, seed, memory_bytes)
     return dict(entry for place, index in enumerate(shown) for entry in _picture(subject, views[index], place, probes))
 
 
-def _teach(
-    subject: Subject, views: Views, shown: frozenset[int], seed: int, memory_bytes: int
-) -> dict[str, tuple[Predictor, int]]:
-    """A linear probe for every layer, taught by the images that are not shown, and how many offsets it knows."""
-    block = tuple(map(max, zip(*subject.wiring.strides.values(), strict=True)))
-    pixels = sample_pixels(views, block, seed=seed)
-    taught = np.flatnonzero(
-        ~np.isin(pixels.view, list(shown)) if len(views) > 2 * SHOWN else np.ones(len(pixels), bool)
-    )
-    tuning = pixels.view[taught] % TUNED == 0
-    if tuning.all():
-        tuning = np.arange(len(taught)) % TUNED == 0
-    readings = observe(subject.module, subject.wiring, views, pixels, memory_bytes).layers
-    return {
-        layer: (
-            Logistic().fit(Lesson(reading.take(taught), pixels.labels[taught], len(views.classes), tuning, seed)),
-            reading.offsets,
-        )
-        for layer, reading in readings.items()
-    }
-
-
 def _picture(
-    subject: Subject, view: View, place: int, probes: Mapping[str, tuple[Predictor, int]]
+    subject: Subject, view: View, place: int, probes: Mapping[str, Reader]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Name and array of every picture of one image."""
     yield f"{place}/image", _to_bytes(thin(view.image))
     yield f"{place}/labels", thin(np.maximum(view.labels, 0)[None])[0].astype(np.uint8)
     inputs = torch.from_numpy(view.image[None]).to(device_of(subject.module))
     maps = capture(subject.module, list(probes), inputs)
-    for layer, (probe, offsets) in probes.items():
+    told = {**maps, subject.wiring.layers[-1]: class_scores(maps[subject.wiring.layers[-1]])}
+    for layer, probe in probes.items():
         plane = thin(maps[layer][0].cpu().numpy())
         strongest = np.argsort(-plane.reshape(len(plane), -1).std(axis=1), kind="stable")[:CHANNELS]
         yield f"{place}/{layer}/channels", _to_bytes(plane[strongest])
         yield f"{place}/{layer}/strongest", strongest
-        yield f"{place}/{layer}/probe", _probe(probe, plane, offsets)
+        yield f"{place}/{layer}/probe", _probe(probe, thin(told[layer][0].cpu().numpy()))
 
 
-def _probe(probe: Predictor, plane: NDArray[np.float32], offsets: int) -> Picture:
-    """Probability of foreground at every position, averaged over the pixels of its block that the probe knows."""
-    features = np.ascontiguousarray(plane.reshape(len(plane), -1).T)
-    reading = Reading.of(features)
-    shares = [
-        1 - np.exp(probe(replace(reading, offset=np.full(len(features), offset)))[:, 0]) for offset in range(offsets)
-    ]
-    picture: Picture = np.rint(255 * np.mean(shares, axis=0)).astype(np.uint8).reshape(plane.shape[1:])
+def _probe(probe: Reader, plane: NDArray[np.float32]) -> Picture:
+    """Probability of foreground at every position."""
+    chances = probe.chances(plane.reshape(len(plane), -1).T)
+    picture: Picture = np.rint(255 * (1 - chances[:, 0])).astype(np.uint8).reshape(plane.shape[1:])
     return picture
 
 

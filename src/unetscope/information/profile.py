@@ -15,8 +15,10 @@ from typing import Any, Self
 from unetscope.errors import DataError
 from unetscope.files import read_json, write_json
 from unetscope.information.findings import POSITION, SHUFFLED, UNTRAINED, Gate, LayerProfile, Part
+from unetscope.information.profile_text import lay_out
 from unetscope.information.quantity import Quantity
 from unetscope.information.verdicts import judge_control
+from unetscope.tables import to_html
 from unetscope.wiring import Wiring
 
 FORMAT = 2
@@ -156,6 +158,10 @@ class Profile:
             raise DataError(
                 f"the profile is incomplete or altered ({error}); restore the file, or profile again"
             ) from error
+
+    def _repr_html_(self) -> str:
+        """How a notebook displays it."""
+        return to_html(lay_out(self))
 
     def save(self, path: Path | str) -> None:
         """Write a file of JSON that a person can read.

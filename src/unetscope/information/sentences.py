@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import TYPE_CHECKING
 
 from unetscope.information.findings import EDGE, INSIDE, LINEAR, POSITION, Gate, LayerProfile, Part
-from unetscope.information.profile import Profile
+
+if TYPE_CHECKING:
+    from unetscope.information.profile import Profile
 
 WORDS: Mapping[str, tuple[str, str]] = {
     "needed": ("adds what nothing else tells", "add what nothing else tells"),

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from unetscope.errors import DataError
 from unetscope.information.findings import LINEAR, Kind, Part
 from unetscope.information.profile import Profile
+from unetscope.information.profile_text import order_gates
 from unetscope.information.quantity import GATE_SHARE
 from unetscope.reporting.beside import LEAST, write_beside
 from unetscope.reporting.canvas import Canvas, wrap
@@ -22,7 +23,6 @@ from unetscope.reporting.palette import FAINT, INK, LINE, SIDES, color_layers, g
 from unetscope.reporting.panel import Panel, Scale, draw_panel, shorten
 from unetscope.reporting.placement import place_layers
 from unetscope.reporting.plane import CAPTION, Profiles, has_plane, plot_plane
-from unetscope.reporting.profile_text import order_gates
 from unetscope.reporting.whiskers import Mark, draw_quantity, find_limits
 
 BORDER, BETWEEN = 0.2, 0.35  # inches, as all lengths here

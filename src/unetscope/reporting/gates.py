@@ -12,12 +12,12 @@ from matplotlib.patches import Rectangle
 from unetscope.errors import DataError
 from unetscope.information.findings import CONVOLUTIONAL, LINEAR, MLP, POSITION, Gate, Part
 from unetscope.information.profile import Profile
+from unetscope.information.profile_text import format_quantity, order_gates
 from unetscope.information.quantity import GATE_SHARE, Quantity
 from unetscope.reporting.canvas import Canvas, wrap
 from unetscope.reporting.figures import styled
 from unetscope.reporting.palette import FAINT, INK, LINE, MARKS, STROKES
 from unetscope.reporting.panel import shorten
-from unetscope.reporting.profile_text import format_quantity, order_gates
 from unetscope.reporting.whiskers import Mark, draw_quantity, find_limits
 
 BORDER = 0.2  # inches, as all lengths here

@@ -18,13 +18,13 @@ from matplotlib.patheffects import withStroke
 
 from unetscope.information.findings import LINEAR, MLP, POSITION, SHUFFLED, UNTRAINED, LayerProfile, Part
 from unetscope.information.profile import Profile
+from unetscope.information.profile_text import format_half_width, format_quantity
 from unetscope.information.quantity import GATE_SHARE, VALUE_SHARE, Quantity
 from unetscope.reporting.canvas import LINE_HEIGHT, Canvas, wrap
 from unetscope.reporting.figures import styled
 from unetscope.reporting.palette import INK, LINE, STROKES
 from unetscope.reporting.panel import FINE, HATCH, Flow, Panel, Scale, draw_panel, format_bits, shorten
 from unetscope.reporting.placement import Layout, assign_lanes, place_layers
-from unetscope.reporting.profile_text import format_half_width, format_quantity
 
 BORDER, BETWEEN = 0.2, 0.3  # inches, as all lengths here
 HEADING, PANEL_TITLE, COLOR_BAR, KEY = 0.6, 0.2, 0.9, 0.95

@@ -19,8 +19,10 @@ from unetscope.scores.comparison import Labels, pair_blocks, require_classes
 from unetscope.scores.objects import ObjectScore, pool_objects
 from unetscope.scores.power import interval
 from unetscope.scores.rand import rand_error
+from unetscope.scores.scores_text import lay_out
 from unetscope.scores.surface import SurfaceScore, SurfaceSummary, summarize_surfaces
 from unetscope.scores.values import mean, read_share
+from unetscope.tables import to_html
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,10 @@ class Scores:
         """Each foreground class over the images whose surfaces were compared."""
         compared = (image.surfaces for image in self.images if image.surfaces)
         return tuple(summarize_surfaces(scores) for scores in zip(*compared, strict=True))
+
+    def _repr_html_(self) -> str:
+        """How a notebook displays it."""
+        return to_html(lay_out(self))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values ready for strict JSON: what is not defined is null, never not-a-number.

@@ -40,6 +40,7 @@ from unetscope.scores.difference import (
     measure_spread,
 )
 from unetscope.scores.power import is_too_small
+from unetscope.slimming.comparison_text import lay_out
 from unetscope.slimming.contenders import (
     Contender,
     check_comparable,
@@ -51,6 +52,7 @@ from unetscope.slimming.rows import Row, Training
 from unetscope.slimming.scoring import score_run
 from unetscope.slimming.speed import Timing, Way, list_ways, time_networks
 from unetscope.slimming.targets import SIDES
+from unetscope.tables import to_html
 
 FORMAT = 1
 
@@ -157,6 +159,10 @@ class Comparison:
     def warnings(self) -> tuple[str, ...]:
         """What a reader has to know before believing the words."""
         return tuple(_list_warnings(self))
+
+    def _repr_html_(self) -> str:
+        """How a notebook displays it."""
+        return to_html(lay_out(self))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values from which `from_json` makes the same comparison, and what follows from them."""

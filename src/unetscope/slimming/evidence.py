@@ -123,7 +123,7 @@ def prove(
         SlimError: As `shrink`.
         DataError: As `shrink`.
     """
-    trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step)
+    trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step, settings.how)
     plan = plan_run(run, dataset, out, settings, watcher)
     first, *searches = [
         search(strategy, trials, out / _file_of(strategy), settings, watcher)

@@ -132,9 +132,15 @@ class Jury:
                 self.on_finding(self.findings[spec])
         return self.findings[spec]
 
-    def confirm(self, spec: UNetSpec) -> Finding:
-        """Judge one network by all seeds, however clear the verdict; what is trained for it is not counted."""
-        return self._judge(spec, np.stack([self.trials.dice(Trial(spec, seed)) for seed in self.seeds]))
+    def confirm(self, spec: UNetSpec, again: bool = False) -> Finding:
+        """Judge one network by all seeds, however clear the verdict; what is trained for it is not counted.
+
+        Args:
+            spec: The network.
+            again: As of `Trial`.
+        """
+        trials = (Trial(spec, seed, again=again) for seed in self.seeds)
+        return self._judge(spec, np.stack([self.trials.dice(trial) for trial in trials]))
 
     def _settle(self, spec: UNetSpec) -> Finding:
         scores = list[NDArray[np.float64]]()

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from unetscope.errors import SlimError, SpecError
 from unetscope.files import write_json
 from unetscope.model.spec import UNetSpec
+from unetscope.slimming.plan_text import lay_out
+from unetscope.slimming.targets import MEASURES
+from unetscope.tables import to_html
 from unetscope.wiring import HEAD, IMAGE
 
 if TYPE_CHECKING:
@@ -149,6 +152,10 @@ class SlimPlan:
         }]  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def _repr_html_(self) -> str:
+        """How a notebook displays it."""
+        return to_html(lay_out(self))
+
     def save(self, path: Path | str) -> None:
         """Write the plan as JSON for people: what decides comes first.
 
@@ -223,14 +230,19 @@ class SlimPlan:
             decisions=_read_decisions(content.get("decisions", [])),
             target=content.get("target", {}),
             rule=content.get("rule", {}),
-            cost=content.get("cost", {}),
-            summary=tuple(content.get("summary", ())),
+            cost=_read_cost(content.get("cost", {})),
+            summary=tuple(_read_sentence(number, each) for number, each in enumerate(content.get("summary", ()))),
         )
 
 
 _KINDS: Mapping[str, type] = {
     "skips": list, "widths": Mapping, "network": Mapping, "order": Mapping, "decisions": list, "target": Mapping,
     "rule": Mapping, "cost": Mapping, "summary": list,
+}  # fmt: skip
+
+
+_KINDS_OF_DECISION: Mapping[str, type] = {
+    "subject": str, "before": int, "after": int, "trust": str, "figures": Mapping, "words": str,
 }  # fmt: skip
 
 
@@ -311,9 +323,31 @@ def _read_decisions(content: Sequence[Any]) -> tuple[Decision, ...]:
 
 def _read_decision(number: int, content: Any) -> Decision:
     try:
-        return Decision(**content)
+        decision = Decision(**content)
     except TypeError as error:
         raise _PlanError(("decisions", number), f"a decision is not in its form ({error}); put it back") from error
+    for name, kind in _KINDS_OF_DECISION.items():
+        if not isinstance(content[name], kind):
+            raise _PlanError(("decisions", number, name), f"{name} of a decision is {content[name]!r}; put it back")
+    return decision
+
+
+def _read_cost(content: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+    sides: list[Any] = [content.get("before"), content.get("after")]
+    known = all(isinstance(side, Mapping) and side.keys() <= MEASURES.keys() for side in sides)
+    if content and not (known and sides[0].keys() == sides[1].keys() and all(map(_are_numbers, sides))):
+        raise _PlanError(("cost",), "cost does not say what is known before and after; put it back, or take it out")
+    return content
+
+
+def _are_numbers(side: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, int | float) for value in side.values())
+
+
+def _read_sentence(number: int, content: Any) -> str:
+    if not isinstance(content, str):
+        raise _PlanError(("summary", number), f"summary has {content!r}; put the sentence back, or take it out")
+    return content
 
 
 def _refuse_constant(word: str) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unetscope.checkpoint import Checkpoint
 from unetscope.errors import SlimError
@@ -15,6 +13,7 @@ from unetscope.information.findings import LINEAR, Kind, LayerProfile, Part
 from unetscope.information.profile import Profile
 from unetscope.information.quantity import GATE_SHARE
 from unetscope.model.spec import UNetSpec
+from unetscope.slimming.channels import descending, order_by_weights
 from unetscope.slimming.plan import Decision, SlimPlan, Trust
 from unetscope.slimming.plan_text import describe_network
 from unetscope.slimming.rules import Evidence, Rule, latest_rule
@@ -258,29 +257,13 @@ def _meet(plan: SlimPlan, target: Target, meter: Meter) -> SlimPlan:
 def _order_channels(checkpoint: Checkpoint, profile: Profile) -> dict[str, tuple[int, ...]]:
     """Every layer's channels, by their worth where it is known of these weights, else by the size of their weights."""
     is_own = profile.provenance.get("weights") == checkpoint.digest()
-    known = {layer.layer: layer for layer in profile.layers if is_own and layer.channels}
-    return {
-        layer: _descending(
-            np.array([channel.worth.value for channel in known[layer].channels])
-            if layer in known
-            else _weigh(checkpoint, layer)
-        )
-        for layer in checkpoint.spec.widths
+    known = {
+        one.layer: one for one in profile.layers if is_own and one.channels and one.layer in checkpoint.spec.widths
     }
-
-
-def _weigh(checkpoint: Checkpoint, layer: str) -> NDArray[Any]:
-    """Sum of the absolute weights that make each channel."""
-    weight = np.abs(np.asarray(checkpoint.weights[f"{layer}.conv.weight"], np.float64))
-    width = checkpoint.spec.width(layer)
-    if layer.endswith("up") and checkpoint.spec.up == "transposed":
-        weight = np.moveaxis(weight, 1, 0)
-    sums: NDArray[Any] = weight.reshape(width, -1).sum(axis=1)  # a sub-pixel convolution has several rows a channel
-    return sums
-
-
-def _descending(values: NDArray[Any]) -> tuple[int, ...]:
-    return tuple(int(index) for index in np.argsort(-np.nan_to_num(values), kind="stable"))
+    worth = {
+        layer: descending([channel.worth.value for channel in profiled.channels]) for layer, profiled in known.items()
+    }
+    return order_by_weights(checkpoint) | worth
 
 
 def _summarize(plan: SlimPlan, profile: Profile) -> Iterator[str]:

@@ -27,6 +27,7 @@ from unetscope.slimming.race import Boundary, OnHeat, Strategy, find_boundary
 from unetscope.slimming.rules import Rule, latest_rule
 from unetscope.slimming.shapes import Shape, flat, multiply_adds_per_pixel
 from unetscope.slimming.shrinking_text import say_detectable, say_search
+from unetscope.slimming.slim import How
 from unetscope.slimming.targets import Meter, Target, largest_within
 from unetscope.slimming.trials import Trial, Trials
 from unetscope.training.progress import OnStep as OnTrainingStep
@@ -45,6 +46,7 @@ class ShrinkSettings:
         seeds: Trainings of each network at the most, and of the origin.
         final_seeds: Trainings of the origin and of both ends of the boundary, once they are
             found; `seeds` if that is more.
+        how: What trainings begin from, as of `slim`.
         rule: How the profile becomes a plan; the latest frozen rule if None.
         effort: Of the profile.
         shares: Shares of a whole training in which shapes run against each other.
@@ -54,6 +56,7 @@ class ShrinkSettings:
     target: Target = field(default_factory=Target)
     seeds: int = 3
     final_seeds: int = 5
+    how: How = "scratch"
     rule: Rule | None = None
     effort: Effort = "brief"
     shares: tuple[float, ...] = (0.25, 0.5)
@@ -103,8 +106,9 @@ class Shrinking:
         trainings: Networks trained for it (long and short), without those of the origin.
         steps: Their optimizer steps.
         detectable: The smallest difference in Dice that these images and seeds tell; infinite where they tell none.
-        runs: Run folders of the origin, of the good and of the failing network.
+        runs: Run folders of the origin, of the good and of the failing network, and of the control ("again").
         confirmed: What all seeds of the end say of the good and of the failing network, if they were trained.
+        control: The origin trained on from its own weights for as many steps, where the others began with slices.
     """
 
     strategy: str
@@ -117,6 +121,7 @@ class Shrinking:
     detectable: float
     runs: Mapping[str, tuple[str, ...]] = field(repr=False)
     confirmed: tuple[Finding, ...] = field(default=(), repr=False)
+    control: Finding | None = field(default=None, repr=False)
 
     @property
     def factor(self) -> float | None:
@@ -144,6 +149,7 @@ class Shrinking:
             "findings": [finding.to_json() for finding in self.findings],
             "runs": {name: list(folders) for name, folders in self.runs.items()},
             "confirmed": [finding.to_json() for finding in self.confirmed],
+            "control": self.control.to_json() if self.control else None,
         }
 
     @classmethod
@@ -159,7 +165,8 @@ class Shrinking:
             steps=content["steps"],
             detectable=inf if content["detectable"] is None else content["detectable"],
             runs={name: tuple(folders) for name, folders in content["runs"].items()},
-            confirmed=tuple(map(Finding.from_json, content["confirmed"])),
+            confirmed=tuple(map(Finding.from_json, content.get("confirmed", ()))),
+            control=Finding.from_json(content["control"]) if content.get("control") else None,
         )
 
 
@@ -188,7 +195,7 @@ def shrink(
         SlimError: No network keeps to the target, or the run does not say how it was trained.
         DataError: The dataset is not the run's, or has too few images.
     """
-    trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step)
+    trials = Trials(out / TRIALS, dataset, run, watcher.on_trial, watcher.on_step, settings.how)
     plan = plan_run(run, dataset, out, settings, watcher)
     found = search(guided(plan), trials, out / RACE, settings, watcher)
     return confirm(found, trials, out / RACE, settings, watcher)
@@ -282,7 +289,12 @@ def confirm(
     if ends:
         watcher.tell(f"training both ends of the boundary and the origin with {seeds} seeds")
     confirmed = tuple(map(jury.confirm, ends))
-    result = replace(found, confirmed=confirmed, runs=_list_runs(jury, found.good, found.failing))
+    control = jury.confirm(found.origin, again=True) if ends and trials.how != "scratch" else None
+    runs = _list_runs(jury, found.good, found.failing)
+    if control:
+        again = (Trial(found.origin, seed, again=True) for seed in jury.seeds)
+        runs["again"] = tuple(str(trials.run(trial)) for trial in again)
+    result = replace(found, confirmed=confirmed, control=control, runs=runs)
     _save(result, trials, path)
     return result
 
@@ -364,6 +376,7 @@ def _describe(trials: Trials) -> dict[str, Any]:
     return {
         "versions": record_versions(),
         "recipe": trials.recipe.to_json(),
+        "how": trials.how,
         "split": {role: list(names) for role, names in Checkpoint.load(trials.origin).split.items()},
         "data": trials.dataset.digest(),
         "origin": str(trials.origin),

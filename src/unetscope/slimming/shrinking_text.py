@@ -36,6 +36,8 @@ def say_search(found: Shrinking) -> Iterator[str]:
     yield f"{found.trainings} trainings, {found.steps:,} optimizer steps; {say_detectable(found.detectable)}"
     for finding in found.confirmed:
         yield _say_confirmed(finding, judged[finding.spec])
+    if found.control:
+        yield f"the original itself, trained on for as many steps: validation Dice {_say_difference(found.control)}"
 
 
 def say_detectable(difference: float) -> str:

@@ -11,6 +11,8 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.data.dataset import Dataset, Split
 from unetscope.errors import DataError, SlimError
 from unetscope.evaluation import fingerprint, see
+from unetscope.model.spec import UNetSpec
+from unetscope.slimming.channels import order_by_weights
 from unetscope.slimming.plan import SlimPlan
 from unetscope.slimming.surgery import slice_weights
 from unetscope.training.distillation import Teacher
@@ -94,6 +96,37 @@ def begin(checkpoint: Checkpoint, plan: SlimPlan, how: How) -> Start:
         teacher=Teacher.of(checkpoint, attention=ATTENTION) if how == "distill" else None,
         origin={"how": how, "plan": plan.digest(), "weights": plan.weights},
     )
+
+
+def cut_out(checkpoint: Checkpoint, spec: UNetSpec) -> SlimPlan | None:
+    """The plan that leaves a given network of a larger one: in every layer the channels of the largest weights.
+
+    Args:
+        checkpoint: The larger network.
+        spec: The smaller one.
+
+    Returns:
+        The plan; None where the smaller one is no part of the larger: wider somewhere, deeper, or of another kind.
+
+    Example:
+        >>> from unetscope.data.normalization import Normalization
+        >>> from unetscope.model.unet import UNet
+        >>> spec = UNetSpec.by_level((8, 16, 16))
+        >>> known = Checkpoint(spec, UNet(spec).state_dict(), Normalization("image"), ("background", "cell"))
+        >>> plan = cut_out(known, UNetSpec.by_level((4, 9)))
+        >>> plan.spec.level_widths, cut_out(known, UNetSpec.by_level((9, 9)))
+        ((4, 9), None)
+    """
+    origin = checkpoint.spec
+    whole = SlimPlan.keep_all(origin, checkpoint.digest()).with_changes(order=order_by_weights(checkpoint))
+    if spec.depth > origin.depth or not set(spec.skip_levels) <= set(origin.skip_levels):
+        return None
+    shallower = whole.with_changes(depth=spec.depth, skips=spec.skip_levels)
+    widths = {shallower.source_of(layer): width for layer, width in spec.widths.items()}
+    if any(width > origin.widths.get(layer, 0) for layer, width in widths.items()):
+        return None
+    plan = shallower.with_changes(widths={**origin.widths, **widths})
+    return plan if plan.spec == spec else None
 
 
 def give_same_roles(checkpoint: Checkpoint, dataset: Dataset) -> Dataset:

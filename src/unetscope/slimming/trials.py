@@ -19,10 +19,11 @@ from unetscope.errors import DivergenceError, SlimError
 from unetscope.files import write_text
 from unetscope.model.spec import UNetSpec
 from unetscope.slimming.scoring import find_images, score_run
-from unetscope.slimming.slim import give_same_roles, repeat_recipe
+from unetscope.slimming.slim import How, begin, cut_out, give_same_roles, repeat_recipe
 from unetscope.training.loop import train
 from unetscope.training.progress import OnStep
 from unetscope.training.recipe import Recipe
+from unetscope.training.start import Start
 
 DONE, ORIGIN = "done", "origin"
 
@@ -37,11 +38,14 @@ class Trial:
         spec: The network.
         seed: Of its weights and patches.
         share: Of the steps of a whole training, from above 0 to 1.
+        again: The origin trained on from its own weights: what others gain that begin with slices of them, without
+            being smaller.
     """
 
     spec: UNetSpec
     seed: int
     share: float = 1.0
+    again: bool = False
 
     @property
     def name(self) -> str:
@@ -62,6 +66,7 @@ class Trials:
         origin: The run folder of the network to be slimmed, whose recipe and division all others take over.
         on_trial: Called before a training begins, and not for those that are there.
         on_step: As of `train`.
+        how: As of `slim`, from the origin of the same seed; what is no part of the origin begins as born.
 
     Raises:
         SlimError: The folder holds trainings to compare with another network, or the origin does not say what it saw.
@@ -75,12 +80,13 @@ class Trials:
         origin: Path,
         on_trial: OnTrial | None = None,
         on_step: OnStep | None = None,
+        how: How = "scratch",
     ) -> None:
         checkpoint = Checkpoint.load(origin)
         self.folder, self.origin, self.origin_spec = folder, origin, checkpoint.spec
         self.recipe = _repeat_length(repeat_recipe(checkpoint), origin)
         self.dataset = give_same_roles(checkpoint, dataset)
-        self.on_trial, self.on_step = on_trial, on_step
+        self.on_trial, self.on_step, self.how = on_trial, on_step, how
         _claim(folder, checkpoint.digest())
 
     @property
@@ -92,17 +98,36 @@ class Trials:
         """The run folder of a trial, trained where it was not yet, and further where it was stopped."""
         if trial == self._first:
             return self.origin
-        out = self.folder / trial.name
+        out = self._folder_of(trial)
         if not self.is_done(trial):
+            start = self._begin(trial)
             if self.on_trial:
                 self.on_trial(trial)
-            train(self.dataset, out, trial.spec, self.recipe_of(trial), "drifting", self.on_step)
+            train(self.dataset, out, start, self.recipe_of(trial), "drifting", self.on_step)
             (out / DONE).touch()
         return out
 
+    def _folder_of(self, trial: Trial) -> Path:
+        """Where a trial is kept: trainings that begin otherwise are others."""
+        if trial == self._first:
+            return self.origin
+        return self.folder / (f"{self.how}-{trial.name}" if self._is_cut(trial) else trial.name)
+
+    def _is_cut(self, trial: Trial) -> bool:
+        """Whether a training begins with what was learned before."""
+        return self.how != "scratch" and (trial.again or trial.spec != self.origin_spec)
+
+    def _begin(self, trial: Trial) -> UNetSpec | Start:
+        """What a training begins from."""
+        if not self._is_cut(trial):
+            return trial.spec
+        whole = Checkpoint.load(self.run(Trial(self.origin_spec, trial.seed)))
+        plan = cut_out(whole, trial.spec)
+        return trial.spec if plan is None else begin(whole, plan, self.how)
+
     def is_done(self, trial: Trial) -> bool:
         """Whether a trial is trained to its end."""
-        return trial == self._first or (self.folder / trial.name / DONE).exists()
+        return trial == self._first or (self._folder_of(trial) / DONE).exists()
 
     def dice(self, trial: Trial) -> NDArray[np.float64]:
         """Validation Dice of a trial.
@@ -128,7 +153,7 @@ class Trials:
 
     def steps(self, trial: Trial) -> int:
         """Optimizer steps of a trial that was trained, or of those until it diverged."""
-        history = read_history(self.origin if trial == self._first else self.folder / trial.name)
+        history = read_history(self._folder_of(trial))
         return int(history[-1]["step"]) if history else 0
 
     def recipe_of(self, trial: Trial) -> Recipe:

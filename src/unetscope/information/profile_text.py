@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import isfinite
+from typing import TYPE_CHECKING
 
 from unetscope.information.findings import LINEAR, MLP, SHUFFLED, UNTRAINED, Gate, Part
-from unetscope.information.profile import Profile
 from unetscope.information.quantity import Quantity
+from unetscope.information.sentences import describe
+from unetscope.tables import Block, Table
+
+if TYPE_CHECKING:
+    from unetscope.information.profile import Profile
 
 LAYER_COLUMNS = ("layer", "stride", "width", "linear", "mlp", "untrained", "shuffled", "by training", "verdict")
 GATE_COLUMNS = (
@@ -21,10 +26,24 @@ GATE_COLUMNS = (
     "status",
 )
 
-Row = tuple[str, ...]
+LAYERS = ("layer", "linear", "untrained", "shuffled", "verdict")
+GATES = ("gate", "part", "given the rest", "Dice lost", "status")
+"""What a terminal or a notebook has room for."""
 
 
-def format_layers(profile: Profile) -> list[Row]:
+def lay_out(profile: Profile) -> Iterator[Block]:
+    """The tables of a profile, and what it says; warnings come last.
+
+    Args:
+        profile: The profile.
+    """
+    yield tabulate_layers(profile).select(*LAYERS)
+    if profile.gates:
+        yield tabulate_gates(profile).select(*GATES)
+    yield from describe(profile)
+
+
+def tabulate_layers(profile: Profile) -> Table:
     """Every layer as a row below `LAYER_COLUMNS`, in bits per pixel with the half-width of the 95 % interval.
 
     Args:
@@ -39,10 +58,11 @@ def format_layers(profile: Profile) -> list[Row]:
         values = [*(layer.bits.get(name) for name in (LINEAR, MLP, UNTRAINED, SHUFFLED)), trained]
         stride = "x".join(map(str, layer.stride))
         rows.append((layer.layer, stride, str(layer.width), *map(format_quantity, values), profile.word(layer)))
-    return rows
+    caption = f"{profile.name}: usable bits per pixel at every layer, with half of the 95 % interval"
+    return Table(caption, LAYER_COLUMNS, tuple(rows))
 
 
-def format_gates(profile: Profile) -> list[Row]:
+def tabulate_gates(profile: Profile) -> Table:
     """Every part of every gate as a row below `GATE_COLUMNS`, the finest gate first.
 
     Args:
@@ -51,7 +71,7 @@ def format_gates(profile: Profile) -> list[Row]:
     Returns:
         Rows; bits per pixel, and Dice lost when the part becomes its mean.
     """
-    return [
+    rows = tuple(
         (
             gate.join,
             name_part(gate, part),
@@ -63,32 +83,9 @@ def format_gates(profile: Profile) -> list[Row]:
         )
         for gate in order_gates(profile)
         for part in gate.parts
-    ]
-
-
-def format_markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""Rows as a table in Markdown.
-
-    Example:
-        >>> print(format_markdown(("layer", "bits"), [("a|b", "0.5")]))
-        | layer | bits |
-        |---|---|
-        | a\|b | 0.5 |
-    """
-    lines = [[cell.replace("|", "\\|") for cell in row] for row in (columns, *rows)]
-    head, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([head, f"|{'---|' * len(columns)}", *body])
-
-
-def select(columns: Sequence[str], rows: Sequence[Row], wanted: Sequence[str]) -> list[Row]:
-    """Some columns of a table, in another order if wanted.
-
-    Example:
-        >>> select(("a", "b", "c"), [("1", "2", "3")], ("c", "a"))
-        [('3', '1')]
-    """
-    places = [columns.index(name) for name in wanted]
-    return [tuple(row[place] for place in places) for row in rows]
+    )
+    caption = f"{profile.name}: what each path adds where paths meet, bits per pixel, and the Dice lost without it"
+    return Table(caption, GATE_COLUMNS, rows)
 
 
 def order_gates(profile: Profile) -> list[Gate]:
