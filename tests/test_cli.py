@@ -249,12 +249,13 @@ def test_the_published_profile_is_reported_too(place: Path, tmp_path: Path, run:
 
 
 def check_report(file: Path, folder: Path, wanted: set[str], run: Run) -> None:
-    """All pictures are where `report` says."""
-    code, out, _ = run("report", file, "--out", folder, "--json")
+    """The page and all pictures are where `report` says."""
+    code, out, _ = run("report", file, "--out", folder / "page.html", "--figures", folder, "--json")
     assert code == 0
-    pictures = [Path(path) for path in json.loads(out)["pictures"]]
+    told = json.loads(out)
+    pictures = [Path(path) for path in told["pictures"]]
     assert {path.name for path in pictures} >= wanted
-    assert all(path.parent == folder and path.stat().st_size for path in pictures)
+    assert all(path.parent == folder and path.stat().st_size for path in (Path(told["page"]), *pictures))
 
 
 def test_training_can_be_profiled_epoch_by_epoch(place: Path, tmp_path: Path, run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,19 +20,27 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demonstration, "SHAPE", (32, 32))
 
 
+def scores_of(out: Path) -> float:
+    """The mean Dice of the test images."""
+    return float(json.loads((out / "scores.json").read_text())["dice"])
+
+
 @pytest.mark.usefixtures("small")
 def test_it_goes_the_whole_way_again_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     result = demonstrate(out, "cells", 2)
     told = capsys.readouterr()
     assert told.out == ""
-    assert [number for number in "12345" if f"\n{number}. " not in told.err] == []
+    assert [number for number in "123456" if f"\n{number}. " not in told.err] == []
     assert [line[:9] for line in told.err.splitlines() if line.startswith("epoch")] == ["epoch   1", "epoch   2"]
     assert result["folder"] == str(out)
     assert 0 <= result["dice"] <= 1
     assert all(sentence.split(", and ")[0] in told.err for sentence in result["sentences"])
     for name in ("scores.json", "profile.json", "segmentations.png", "uplot.svg", "uplot.png", "run/checkpoint.json"):
         assert (out / name).stat().st_size, name
+    assert result["page"] == str(out / "report.html") and result["page"] in told.err
+    page = (out / "report.html").read_text()
+    assert f"{scores_of(out):.3f}" in page and "data:image/webp" in page
     segmented = sorted((out / "segmented").iterdir())
     assert [read_labels(path).shape for path in segmented] == [(32, 32)] * 2
 

@@ -16,8 +16,10 @@ from unetscope.commands.comparing import compare
 from unetscope.commands.costs import cost
 from unetscope.commands.exporting import export
 from unetscope.commands.images import check, demo, fetch
-from unetscope.commands.information import profile, report
+from unetscope.commands.information import profile
 from unetscope.commands.networks import evaluate, segment, train
+from unetscope.commands.reporting import report
+from unetscope.commands.serving import serve
 from unetscope.commands.sizing import size
 from unetscope.commands.slimming import propose, prove, shrink, slim
 from unetscope.errors import UnetscopeError
@@ -51,14 +53,15 @@ app.command(evaluate, sort_key=6)
 app.command(segment, sort_key=7, usage="Usage: unetscope segment RUN IMAGE... --out PATH [OPTIONS]")
 app.command(export, sort_key=8, usage="Usage: unetscope export RUN --out PATH [OPTIONS]")
 app.command(profile, sort_key=9, usage="Usage: unetscope profile RUN DATASET --out PATH [OPTIONS]")
-app.command(report, sort_key=10)
+app.command(report, sort_key=10, usage="Usage: unetscope report SOURCE... [OPTIONS]")
 app.command(propose, sort_key=11, usage="Usage: unetscope propose RUN PROFILE --out PATH [OPTIONS]")
 app.command(slim, sort_key=12, usage="Usage: unetscope slim RUN PLAN DATASET --out PATH [OPTIONS]")
 app.command(compare, sort_key=13, usage="Usage: unetscope compare RUN... DATASET [OPTIONS]")
 app.command(shrink, sort_key=14, usage="Usage: unetscope shrink RUN DATASET --out PATH [OPTIONS]")
 app.command(prove, sort_key=15, usage="Usage: unetscope prove RUN DATASET --out PATH [OPTIONS]")
-app.command(calibrate, sort_key=16)
-app.command(cost, sort_key=17)
+app.command(serve, sort_key=16)
+app.command(calibrate, sort_key=17)
+app.command(cost, sort_key=18)
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from unetscope.information.profiling import ProfileSettings, profile
 from unetscope.information.sentences import describe
 from unetscope.information.subject import subject_of
 from unetscope.information.views import view_dataset
+from unetscope.reporting.page.writing import PAGE, collect, write_page
 from unetscope.reporting.pictures import save_pictures
 from unetscope.reporting.sheet import Row, draw_sheet
 from unetscope.scores.overlap import Scores
@@ -28,9 +29,11 @@ from unetscope.segmentation import Segmenter
 from unetscope.training.loop import train
 from unetscope.training.progress import Epoch
 from unetscope.training.recipe import Recipe
+from unetscope.wording import format_number, format_seconds
 
 MARK = "made-by-unetscope-demo"
-WRITTEN = ("data", "run", "segmented", "scores.json", "profile.json", "profile.npz", "segmentations.png")
+DATA, PROFILE = "data", "profile.json"
+WRITTEN = (DATA, "run", "segmented", "scores.json", PROFILE, "profile.npz", "segmentations.png", PAGE)
 PICTURED = 4
 EPOCHS_TOLD = 5  # one epoch of so many is told
 IMAGES, SHAPE = {"train": 64, "test": 12}, (144, 144)
@@ -38,7 +41,7 @@ PROFILED = ProfileSettings(effort="brief")
 
 
 def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
-    """Simulate, check, train, evaluate, segment, profile and draw.
+    """Simulate, check, train, evaluate, segment, profile, draw, and put it all on one page.
 
     Args:
         out: Folder for everything; an earlier demo in it is replaced.
@@ -46,7 +49,7 @@ def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
         epochs: How long to train.
 
     Returns:
-        Plain values: the folder, the test Dice, what the profile says, seconds.
+        Plain values: the folder, the page, the test Dice, what the profile says, seconds.
 
     Raises:
         RecipeError: The number of epochs is out of range.
@@ -56,8 +59,8 @@ def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
     recipe = Recipe(epochs=epochs, batch=4)
     _clear(out)
     console.head("1. Images with exact labels, simulated")
-    write_dataset(out / "data", scene, shape=SHAPE, **IMAGES)
-    dataset = Dataset.open(out / "data")
+    write_dataset(out / DATA, scene, shape=SHAPE, **IMAGES)
+    dataset = Dataset.open(out / DATA)
     for line in inspect(dataset).contents():
         console.say(line)
     console.head("2. A U-Net, trained on them")
@@ -71,9 +74,12 @@ def demonstrate(out: Path, scene: str, epochs: int) -> dict[str, Any]:
     _picture(checkpoint, dataset, scores, out)
     console.head("5. What every layer, skip and up path knows of the labels, with its controls")
     sentences = _profile(checkpoint, dataset, out)
+    console.head("6. All of it on one page")
+    write_page(collect((out,), dataset), out / PAGE)
     seconds = time.perf_counter() - started
-    console.say(f"\ndone in {console.format_seconds(seconds)}; everything is in {out}")
-    return {"folder": str(out), "dice": scores.dice, "sentences": list(sentences), "seconds": round(seconds, 3)}
+    console.say(f"\ndone in {format_seconds(seconds)}; everything is in {out}, and on one page: {out / PAGE}")
+    told = {"folder": str(out), "page": str(out / PAGE), "dice": scores.dice, "sentences": list(sentences)}
+    return {**told, "seconds": round(seconds, 3)}
 
 
 def _clear(out: Path) -> None:
@@ -109,9 +115,7 @@ def _picture(checkpoint: Checkpoint, dataset: Dataset, scores: Scores, out: Path
     rows = []
     for score in chosen:
         image, truth = dataset.read(dataset.item(score.name))
-        rows.append(
-            Row(f"{score.name}, Dice {console.format_number(score.dice)}", image, truth, segmenter.labels(image))
-        )
+        rows.append(Row(f"{score.name}, Dice {format_number(score.dice)}", image, truth, segmenter.labels(image)))
     draw_sheet(rows, out / "segmentations.png")
     console.say(f"label images: {out / 'segmented'}")
     console.say(f"picture: {out / 'segmentations.png'}")
@@ -121,13 +125,13 @@ def _profile(checkpoint: Checkpoint, dataset: Dataset, out: Path) -> tuple[str, 
     """Profile and draw; returns what the profile says."""
     with console.show_progress("profiling") as bar:
         profiled = profile(checkpoint, dataset, PROFILED, bar.update)
-    profiled.save(out / "profile.json")
+    profiled.save(out / PROFILE)
     views = view_dataset(checkpoint, dataset, PROFILED.role)
     save_gallery(make_gallery(subject_of(checkpoint), views), out / "profile.npz")
     said = describe(profiled)
     for sentence in said:
         console.say(sentence)
     console.say(f"profile: {out / 'profile.json'}")
-    for path in save_pictures(out / "profile.json", out):
+    for path in save_pictures(out / PROFILE, out):
         console.say(f"picture: {path}")
     return said

@@ -23,11 +23,18 @@ STYLE: Any = {
     "svg.fonttype": "path",
 }
 
+PAPER_PIXELS_PER_INCH = 300
+PAPER_STYLE: Any = {
+    **STYLE,
+    "svg.fonttype": "none",  # text that an editor can change
+    "pdf.fonttype": 42,  # whole TrueType fonts, which publishers ask for
+}
+
 
 @contextmanager
-def styled() -> Iterator[None]:
+def styled(style: Any = STYLE) -> Iterator[None]:
     """The style of our figures, whatever the user has configured."""
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(style):
         yield
 
 
@@ -44,9 +51,31 @@ def save_figure(figure: Figure, path: Path) -> tuple[Path, Path]:
     Raises:
         OutputError: A file cannot be written.
     """
-    drawing, picture = path.with_name(f"{path.name}.svg"), path.with_name(f"{path.name}.png")
-    with styled(), replacing(drawing) as temporary:
-        figure.savefig(temporary, format="svg", metadata={"Date": None})
-    with styled(), replacing(picture) as temporary:
-        figure.savefig(temporary, format="png", dpi=PIXELS_PER_INCH)
-    return drawing, picture
+    drawing = _save(figure, path, "svg", STYLE, metadata={"Date": None})
+    return drawing, _save(figure, path, "png", STYLE, dpi=PIXELS_PER_INCH)
+
+
+def save_paper_figure(figure: Figure, path: Path) -> tuple[Path, Path, Path]:
+    """Write a figure as a publisher wants it: SVG with text as text, PDF with embedded fonts, PNG of 300 dpi.
+
+    Args:
+        figure: The figure.
+        path: Where, without a suffix.
+
+    Returns:
+        The files: SVG, PDF and PNG.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    drawing = _save(figure, path, "svg", PAPER_STYLE, metadata={"Date": None})
+    page = _save(figure, path, "pdf", PAPER_STYLE, metadata={"CreationDate": None})
+    return drawing, page, _save(figure, path, "png", PAPER_STYLE, dpi=PAPER_PIXELS_PER_INCH)
+
+
+def _save(figure: Figure, path: Path, kind: str, style: Any, **options: Any) -> Path:
+    """Write one file; none has a date in it."""
+    written = path.with_name(f"{path.name}.{kind}")
+    with styled(style), replacing(written) as temporary:
+        figure.savefig(temporary, format=kind, **options)
+    return written

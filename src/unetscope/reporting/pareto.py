@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from unetscope.slimming.comparison import Comparison
 
 SIZE = (6.4, 4.0)  # inches
-PLACE = (0.1, 0.2, 0.87, 0.72)  # of the axes: left, bottom, width, height as shares of the figure
+LEFT, RIGHT, BOTTOM, TOP = 0.64, 0.192, 0.8, 0.32  # inches around the axes
+LEGEND_ENTRY, LEGEND_LINE = 0.9, 0.15  # inches
 NAME_SIZE = 7.0  # points
 FRONT_WIDTH = 2.5  # points
 DASHES = (0, (4, 3))
@@ -68,7 +69,9 @@ Corner = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
-def draw_pareto(points: Sequence[Point], axis: str, title: str = "", margin: float | None = None) -> Figure:
+def draw_pareto(
+    points: Sequence[Point], axis: str, title: str = "", margin: float | None = None, size: Corner = SIZE
+) -> Figure:
     """Draw networks by cost and Dice.
 
     Args:
@@ -76,14 +79,17 @@ def draw_pareto(points: Sequence[Point], axis: str, title: str = "", margin: flo
         axis: What the cost is, with its unit.
         title: Above the axes; none if empty.
         margin: Dice that may be lost: a line so far below the network that others are compared with.
+        size: Width and height of the figure, inches.
 
     Returns:
         A figure, with no text below 7 points. The step line is the front: what lies on it is better than all that is
         cheaper.
     """
     with styled():
-        figure = Figure(figsize=SIZE, facecolor="white", dpi=72)  # a pixel is a point then
-        axes = figure.add_axes(PLACE)
+        figure = Figure(figsize=size, facecolor="white", dpi=72)  # a pixel is a point then
+        bottom = BOTTOM + LEGEND_LINE * (_count_lines(size, points, margin) - 1)
+        width, height = size[0] - LEFT - RIGHT, size[1] - bottom - TOP
+        axes = figure.add_axes((LEFT / size[0], bottom / size[1], width / size[0], height / size[1]))
         axes.set_title(title, fontsize=9, color=INK, loc="left")
         axes.set(xlabel=axis, ylabel="Dice", ylim=_value_limits(points, margin))
         _scale_costs(axes, points)
@@ -129,10 +135,37 @@ def list_points(comparison: Comparison, costs: Sequence[float]) -> tuple[Point, 
     return tuple(points)
 
 
-def save_paretos(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
-    """Write Dice against multiply-adds, and against milliseconds where there are times.
+def draw_paretos(comparison: Comparison, size: Corner = SIZE, titled: bool = True) -> dict[str, Figure]:
+    """Draw Dice against multiply-adds, and against milliseconds where there are times.
 
     Milliseconds are those of the engine and precision in which the first network is fastest.
+
+    Args:
+        comparison: The networks.
+        size: Width and height of each figure, inches.
+        titled: Say above the axes what the scores rest upon.
+
+    Returns:
+        The figures by name.
+    """
+    unit, short = ("pixel", "Mpx") if len(comparison.size) == 2 else ("voxel", "Mvx")
+    amounts = [row.multiply_adds_per_pixel for row in comparison.rows]
+    drawn = {"pareto-multiply-adds": (amounts, f"multiply-adds per {unit}")}
+    timings = comparison.rows[0].timings
+    if timings:
+        fastest = min(range(len(timings)), key=lambda index: timings[index].median)
+        times = [row.timings[fastest].median for row in comparison.rows]
+        way = " in ".join(timings[fastest].way)
+        drawn["pareto-milliseconds"] = (times, f"milliseconds per {short}, {way}")
+    title = f"{comparison.evidence}; whiskers: 95 % of the difference to the star" if titled else ""
+    return {
+        name: draw_pareto(list_points(comparison, costs), axis, title, comparison.margin, size)
+        for name, (costs, axis) in drawn.items()
+    }
+
+
+def save_paretos(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
+    """Write what `draw_paretos` draws.
 
     Args:
         comparison: The networks.
@@ -144,21 +177,8 @@ def save_paretos(comparison: Comparison, folder: Path) -> tuple[Path, ...]:
     Raises:
         OutputError: A file cannot be written.
     """
-    unit, short = ("pixel", "Mpx") if len(comparison.size) == 2 else ("voxel", "Mvx")
-    amounts = [row.multiply_adds_per_pixel for row in comparison.rows]
-    drawn = {"pareto-multiply-adds": (amounts, f"multiply-adds per {unit}")}
-    timings = comparison.rows[0].timings
-    if timings:
-        fastest = min(range(len(timings)), key=lambda index: timings[index].median)
-        times = [row.timings[fastest].median for row in comparison.rows]
-        way = " in ".join(timings[fastest].way)
-        drawn["pareto-milliseconds"] = (times, f"milliseconds per {short}, {way}")
-    title = f"{comparison.evidence}; whiskers: 95 % of the difference to the star"
-    written: list[Path] = []
-    for name, (costs, axis) in drawn.items():
-        figure = draw_pareto(list_points(comparison, costs), axis, title, comparison.margin)
-        written += save_figure(figure, folder / name)
-    return tuple(written)
+    figures = draw_paretos(comparison)
+    return tuple(path for name, figure in figures.items() for path in save_figure(figure, folder / name))
 
 
 def _scale_costs(axes: Axes, points: Sequence[Point]) -> None:
@@ -225,6 +245,12 @@ def _draw_point(axes: Axes, point: Point) -> None:
 
 def _add_legend(figure: Figure, points: Sequence[Point], margin: float | None) -> None:
     """The marks that occur, the front and the margin."""
+    handles = _list_handles(points, margin)
+    columns = min(len(handles), _count_columns(figure.get_figwidth()))
+    figure.legend(handles=handles, loc="lower center", ncols=columns, fontsize=7, frameon=False)
+
+
+def _list_handles(points: Sequence[Point], margin: float | None) -> list[Line2D]:
     words = {point.word for point in points}
     handles = [
         Line2D([], [], label=word or "compared with", **mark.style) for word, mark in MARKS.items() if word in words
@@ -232,7 +258,17 @@ def _add_legend(figure: Figure, points: Sequence[Point], margin: float | None) -
     handles.append(Line2D([], [], color=FAINT, linewidth=FRONT_WIDTH, label="front"))
     if margin is not None and None in words:
         handles.append(Line2D([], [], color=LINE, linewidth=0.8, linestyle=DASHES, label=f"{margin:g} below"))
-    figure.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=7, frameon=False)
+    return handles
+
+
+def _count_lines(size: Corner, points: Sequence[Point], margin: float | None) -> int:
+    """Lines that the legend takes."""
+    return -(-len(_list_handles(points, margin)) // _count_columns(size[0]))
+
+
+def _count_columns(width: float) -> int:
+    """Entries of a legend that stand beside each other."""
+    return max(1, int(width / LEGEND_ENTRY))
 
 
 # ------------------------------------------------------------------------------------------------------------ names

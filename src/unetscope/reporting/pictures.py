@@ -41,12 +41,29 @@ def save_pictures(path: Path | str, folder: Path | str) -> list[Path]:
     """
     path, folder = Path(path), Path(folder)
     if path.is_dir():
-        profiles = read_epochs(path)
-        return _save({**_choose(profiles), "epochs": lambda: draw_epochs(profiles)}, folder)
+        return save_profiles(read_epochs(path), folder, is_series=True)
     profile = read_profile(path)
     if isinstance(profile, PaperProfile):
         return paper_uplot.save_figures(profile, folder)
-    return _save(_choose([(0, profile)]), folder)
+    return save_profiles([(0, profile)], folder, is_series=False)
+
+
+def save_profiles(profiles: Sequence[tuple[int, Profile]], folder: Path, is_series: bool) -> list[Path]:
+    """Draw the profiles of one network, each picture as SVG and PNG.
+
+    Args:
+        profiles: By epoch, in order; at least one.
+        folder: Where to write; it is created.
+        is_series: Whether they tell of training, which is drawn then.
+
+    Returns:
+        The files, as of `save_pictures`.
+
+    Raises:
+        OutputError: A picture cannot be written.
+    """
+    pictures = _choose(profiles)
+    return _save({**pictures, "epochs": lambda: draw_epochs(profiles)} if is_series else pictures, folder)
 
 
 def _choose(profiles: Sequence[tuple[int, Profile]]) -> dict[str, Callable[[], Figure]]:
