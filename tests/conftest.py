@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+collect_ignore_glob = ["*conftest.py"]  # all bear one name, by which the search for doctests would mix them up
+
 torch.set_num_threads(1)  # two test processes share two cores; torch's threads would wait for each other
 
 

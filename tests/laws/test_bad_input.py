@@ -434,11 +434,19 @@ def _(place: Place) -> list[str]:
     return place.profile(place.out)
 
 
-@case("report: results into a file", "out", "is a file", "another")
+@case("report: results into a folder", "out", "is a folder", "another")
+def _(place: Place) -> list[str]:
+    assert main(place.profile(place.root / "profile.json")) == 0
+    place.out.mkdir()
+    return ["report", str(place.root / "profile.json"), "--out", str(place.out)]
+
+
+@case("report: figures into a file", "out", "is a file", "another")
 def _(place: Place) -> list[str]:
     assert main(place.profile(place.root / "profile.json")) == 0
     place.out.write_text("mine")
-    return ["report", str(place.root / "profile.json"), "--out", str(place.out)]
+    page = str(place.root / "report.html")
+    return ["report", str(place.root / "profile.json"), "--out", page, "--figures", str(place.out)]
 
 
 @case("segment: results among the images", "000.png", "never overwritten", "--out")
