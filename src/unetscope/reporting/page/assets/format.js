@@ -7,7 +7,7 @@ unetscope.format = (() => {
   const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
   /**
-   * A number with so many digits after the point and a true minus sign.
+   * A number with so many digits after the point and a true minus sign; zero has none.
    * @param {number|null|undefined} value
    * @param {number} digits
    * @returns {string} A dash where there is none.
@@ -15,14 +15,18 @@ unetscope.format = (() => {
   const number = (value, digits) =>
     isNumber(value)
       ? value
-          .toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
+          .toLocaleString("en", {
+            minimumFractionDigits: digits,
+            maximumFractionDigits: digits,
+            signDisplay: "negative",
+          })
           .replace("-", "\u2212")
       : NOTHING;
 
   /** The same in few characters: 21,000 becomes 21K. */
   const short = (value, digits) =>
     isNumber(value) && Math.abs(value) >= 10000
-      ? value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 })
+      ? value.toLocaleString("en", { notation: "compact", maximumSignificantDigits: 3 }).replace("-", "\u2212")
       : number(value, digits);
 
   /** Both ends of an interval, or a dash. */
