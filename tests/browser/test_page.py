@@ -149,6 +149,16 @@ def test_an_open_panel_follows_the_arrows(open_page, content) -> None:
     expect(page.locator(".panel")).to_be_hidden()
 
 
+def test_a_layer_that_is_opened_stays_in_sight(open_page, content) -> None:
+    page = open_page(content)
+    chosen = layer(page, content["networks"][0]["layers"][4]["name"])
+    chosen.scroll_into_view_if_needed()
+    before = chosen.bounding_box()["y"]
+    chosen.click()
+    expect(page.locator(".panel")).to_be_visible()
+    assert abs(chosen.bounding_box()["y"] - before) < 20
+
+
 def test_the_panel_shows_numbers_curve_and_maps(open_page, content) -> None:
     page = open_page(content)
     network = content["networks"][0]

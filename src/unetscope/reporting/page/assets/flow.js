@@ -98,6 +98,9 @@ unetscope.flow = (() => {
     return element("details.numbers", {}, element("summary", {}, "The same as a table"), box);
   };
 
+  /** Whether something begins where the screen ends, so that nobody would notice it. */
+  const isBelow = (box) => box.getBoundingClientRect().top > 0.8 * window.innerHeight;
+
   /** A layer that was opened by keyboard takes the focus into the panel; closing gives it back to the drawing. */
   const panel = (content, store, board) => {
     const box = element("aside.panel", { "aria-labelledby": "panel-title", hidden: true });
@@ -115,7 +118,7 @@ unetscope.flow = (() => {
       if (!choices.layer) return;
       box.replaceChildren(...unetscope.layerPanel.render(content, choices, { close, remember }));
       if (choices.layer.takesFocus) box.querySelector("h3").focus();
-      else if (wasHidden) box.scrollIntoView({ block: "nearest" });
+      else if (wasHidden && isBelow(box)) box.scrollIntoView({ block: "nearest" });
     });
     return box;
   };
@@ -130,8 +133,8 @@ unetscope.flow = (() => {
     const side = element("div.drawings", { "data-count": networks.length }, ...drawings);
     side.style.setProperty("--widths", drawings.map(widthOf).join(" "));
     const board = element("div.board", {}, side);
-    board.append(panel(content, store, board));
     store.watch(["layer"], ({ layer }) => board.classList.toggle("with-panel", Boolean(layer)));
+    board.append(panel(content, store, board));
     return element("div", {}, toolbar(content, store), board, legend(content, store), numbers(content, store));
   };
 

@@ -64,7 +64,7 @@ unetscope.uLegend = (() => {
     entry(gaugeKey({ value: { v: 0.6, lo: 0.45, hi: 0.75 } }), "95 % interval"),
     ...(block.twin ? [entry(gaugeKey({ twin: 0.4 }), "the same network, untrained")] : []),
     ...markEntries(block, measure),
-    entry(hollowKey(), "hollow: the number proves nothing; the layer says why"),
+    entry(hollowKey(), "hollow: not to be relied on; the layer says why"),
   ];
 
   const bridgeEntries = (bridges) =>
