@@ -22,12 +22,12 @@ from unetscope.information.verdicts import (
 )
 
 VALUES = {
-    "narrow": (Interval(0.3, 0.28, 0.32), 0.5, None, Verdict("ok", "the interval is +-0.020 bits, 5% of H0 are 0.025")),
+    "narrow": (Interval(0.3, 0.28, 0.32), 0.5, None, Verdict("ok", "the interval is ± 0.020 bits, 5% of H0 are 0.025")),
     "wide": (
         Interval(0.3, 0.2, 0.35),
         0.5,
         None,
-        Verdict("cannot tell", "the interval is +-0.100 bits, 5% of H0 are 0.025", 640),
+        Verdict("cannot tell", "the interval is ± 0.100 bits, 5% of H0 are 0.025", 640),
     ),
     "growing": (
         Interval(0.3, 0.28, 0.32),

@@ -73,7 +73,7 @@ def judge_value(
     if not isfinite(interval.half_width):
         return _without_interval(images)
     wide, limit, rest = interval.half_width, share * prior, GAP_SHARE * prior
-    said = f"the interval is +-{wide:.3f} bits, {share:.0%} of H0 are {limit:.3f}"
+    said = f"the interval is ± {wide:.3f} bits, {share:.0%} of H0 are {limit:.3f}"
     lacks = {said: images * (wide / limit) ** 2} if wide > limit else {}
     if gap is not None and gap > rest:
         lacks[f"more images would add {gap:.3f} bits, {GAP_SHARE:.0%} of H0 are {rest:.3f}"] = images * gap / rest
