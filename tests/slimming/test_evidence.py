@@ -102,6 +102,16 @@ def test_the_guided_search_is_that_of_shrink(place: tuple[Dataset, Path], tmp_pa
         assert found.steps <= STEPS * found.trainings
 
 
+@pytest.mark.parametrize("place_of_smallest", [0, 1, 3])
+def test_a_search_that_found_a_smaller_network_is_named(proof: Proof, place_of_smallest: int) -> None:
+    searches = [replace(found, good=SPEC) for found in proof.searches]
+    smaller = UNetSpec.by_level((4, 8, 16), convolutions=1)
+    searches[place_of_smallest] = replace(searches[place_of_smallest], good=smaller)
+    said = [sentence for sentence in replace(proof, searches=tuple(searches)).sentences if "the winner is" in sentence]
+    assert len(said) == (place_of_smallest > 0)
+    assert all(searches[place_of_smallest].strategy in sentence and "4-8-16" in sentence for sentence in said)
+
+
 def test_unguided_searches_know_nothing_of_the_network() -> None:
     flat, uniform, halving = list_unguided(SPEC, seed=3)
     assert all(strategy.start is None for strategy in (flat, uniform, halving))
@@ -186,7 +196,7 @@ def test_the_headline_says_who_had_to_train_less(proof: Proof) -> None:
     assert f"{first.steps / cheapest.steps:.2f} times the steps" in told[4]
     assert cheapest.strategy in told[4]
     assert told[4].endswith("no fewer") == (first.steps >= cheapest.steps)
-    assert [sentence.split(":")[0].split()[-1] for sentence in told[5:]] == ["before", "after"]
+    assert [sentence.split(":")[0].split()[-1] for sentence in told[-2:]] == ["before", "after"]
 
 
 @pytest.mark.parametrize(("guided", "word"), [(10, "fewer"), (40, "no fewer"), (60, "no fewer")])

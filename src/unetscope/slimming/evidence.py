@@ -77,7 +77,20 @@ class Proof:
                 f"guidance took {first.steps / cheapest.steps:.2f} times the steps of the cheapest search without it "
                 f"({cheapest.strategy}): {word}"
             )
+        told += self._name_winner()
         return (*told, *(f"usable bits of the last map {when}: {_say_bits(bits)}" for when, bits in self.bits.items()))
+
+    def _name_winner(self) -> list[str]:
+        """Which search found the smallest network, where it was not the guided one."""
+        first, best = self.searches[0], min(self.searches, key=lambda found: multiply_adds_per_pixel(found.good))
+        paid, least = multiply_adds_per_pixel(first.good), multiply_adds_per_pixel(best.good)
+        if least == paid:
+            return []
+        widths = "-".join(map(str, best.good.level_widths))
+        return [
+            f"the winner is {best.strategy}: it found {widths} to be as good, at {least / paid:.2f} times the "
+            "multiply-adds of what guidance found"
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
