@@ -59,9 +59,12 @@ bench: $(VENV)/ready-dev     ## every benchmark on real data (a day on 2 cores; 
 	$(BIN)/python benchmarks/foreign.py --data $(DATA)
 	$(BIN)/python benchmarks/profile_cost.py --data $(DATA)
 	$(BIN)/python benchmarks/shrink.py nuclei --data $(DATA) --rivals
+	$(BIN)/python benchmarks/shrink.py nuclei --how slice --data $(DATA)
 	$(BIN)/python benchmarks/shrink.py isbi2012 --data $(DATA) --rivals
 	$(BIN)/python benchmarks/shrink.py hippocampus --data $(DATA) --rivals
 	$(BIN)/python benchmarks/shrink.py vnc_em --data $(DATA)
+	$(BIN)/unetscope demo --out $(DEMO)
+	$(BIN)/python benchmarks/page.py $(DEMO)/report.html
 
 clean:
 	rm -rf $(VENV) $(DEMO)
