@@ -124,7 +124,8 @@ class Jury:
     def settle(self, spec: UNetSpec) -> Finding:
         """Judge one network: it is trained with further seeds until the verdict is clear, or seeds are spent.
 
-        One training may tell that it is worse; that it is as good takes two.
+        One training may tell that it is worse; that it is as good takes two. After two, no further seed is trained
+        where the network would not be as good even if all of them did as well as its best.
         """
         if spec not in self.findings:
             self.findings[spec] = self._settle(spec)
@@ -147,9 +148,14 @@ class Jury:
         for seed in self.seeds:
             scores.append(self._dice(Trial(spec, seed)))
             found = self._judge(spec, np.stack(scores))
-            if found.word == "worse" or (found.word == "as good" and len(scores) > 1):
+            if found.word == "worse" or (len(scores) > 1 and self._is_settled(found, scores)):
                 break
         return found
+
+    def _is_settled(self, found: Finding, scores: Sequence[NDArray[np.float64]]) -> bool:
+        """Whether a network is as good, or would not be even if all further seeds did as well as its best one."""
+        best = [max(scores, key=np.nanmean)] * (len(self.seeds) - len(scores))
+        return found.word == "as good" or not self._judge(found.spec, np.stack([*scores, *best])).is_good
 
     def _judge(self, spec: UNetSpec, scores: NDArray[np.float64]) -> Finding:
         margin = self.settings.margin
