@@ -6,7 +6,8 @@ Trains the original if it is not there, then does what `unetscope shrink` does, 
 does, and prints the tables. Everything is kept in --work, and a second call goes on where the first was stopped.
 
 nuclei: `lee2021` at 128x128 by the published recipe, 50 epochs. isbi2012: the default network, 12 epochs of 25 steps,
-on 24 slices (every fifth is tested). hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network,
+on 24 slices (every fifth is tested). ronneberger2015: the network of 2015 with 31 million parameters on the same slices,
+4 epochs of 75 steps of one patch. hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network,
 five classes, 12 epochs of 25 steps.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 
 from dsb2018 import PUBLISHED
-from isbi2012 import DEFAULT, divide
+from isbi2012 import DEFAULT, PATCH, divide
 from measuring import format_table
 from population import VOLUMES, open_set
 from unetscope.checkpoint import Checkpoint
@@ -82,6 +83,10 @@ CASES = {
     "nuclei": Case(lambda data, work: open_set("nuclei", data, work), "lee2021", {}, PUBLISHED),
     "isbi2012": Case(
         lambda data, _: divide(Dataset.open(data / "isbi2012"), 0), "default", {}, replace(DEFAULT, validation=0.4)
+    ),
+    "ronneberger2015": Case(
+        lambda data, _: divide(Dataset.open(data / "isbi2012"), 0), "ronneberger2015", {},
+        replace(DEFAULT, epochs=4, epoch_steps=75, batch=1, patch=PATCH, validation=0.4),
     ),
     "hippocampus": Case(
         lambda data, _: Dataset.open(data / "hippocampus"), "default", {"widths": (16, 32, 64)},

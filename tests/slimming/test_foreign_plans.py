@@ -21,6 +21,7 @@ from unetscope.information.quantity import Quantity
 from unetscope.information.tally import Tally
 from unetscope.information.tracing import describe_module
 from unetscope.slimming.foreign_plans import ForeignPlan, LevelDecisions, decide_levels, express
+from unetscope.slimming.rules import Rule
 from unetscope.wiring import Wiring
 
 nets = pytest.importorskip("monai.networks.nets")
@@ -256,6 +257,24 @@ def test_levels_follow_ranks_and_gates(name: str) -> None:
     ranks = {joins[-3 if isinstance(network, nets.UNet) else -2]: 2.5}
     found = decide_levels(network, make_profile(wiring, ranks, {(joins[-2], "up"): 0.0, (joins[-1], "skip"): 0.0}))
     assert found == LevelDecisions((2, 3), dropped_skips=(0,))
+
+
+@pytest.mark.parametrize(("by", "levels"), [("keep", 4), ("bits", 3), ("both", 4), ("either", 3), ("ablation", 4)])
+def test_levels_follow_the_rule_that_is_given(by: Any, levels: int) -> None:
+    """Of the coarsest level that is fed from below the bits add nothing, and a tenth of the Dice is lost without."""
+    network = build_plain()
+    wiring = trace(network)
+    profile = make_profile(wiring, {}, {(wiring.joins()[0], "up"): 0.0})
+    found = decide_levels(network, profile, Rule("tried", "2026-01-31", depth_by=by, widths_by="keep"))
+    assert found.widths == WIDTHS["plain"][:levels]
+    losing = decide_levels(network, profile, Rule("tried", "2026-01-31", depth_by="ablation"), max_dice_loss=0.2)
+    assert len(losing.widths) == 2, "all that costs less may go, but for one pooling"
+
+
+def test_a_rule_that_follows_what_was_not_measured_is_refused() -> None:
+    network = build_plain()
+    with pytest.raises(SlimError, match="--thorough"):
+        decide_levels(network, make_profile(trace(network), {}, {}), Rule("tried", "2026-01-31", widths_by="components"))
 
 
 def test_the_evidence_is_told_level_by_level() -> None:

@@ -131,6 +131,15 @@ def test_the_words_of_a_rule_mean_what_they_say(checkpoint: Checkpoint, by: Any,
     assert skip.skips == ((0, 2) if goes and trust == "ok" else (0, 1, 2))
 
 
+@pytest.mark.parametrize("bold", [False, True])
+def test_a_rule_that_keeps_cuts_nothing_whatever_the_evidence(checkpoint: Checkpoint, bold: bool) -> None:
+    silent = dict.fromkeys(range(SPEC.depth), (YES, YES))
+    profile = make_profile(checkpoint, silent, silent)
+    plan = propose(checkpoint, profile, rule=replace(RULE, depth_by="keep", skips_by="keep"), bold=bold)
+    assert (plan.depth, plan.skips) == (SPEC.depth, SPEC.skip_levels)
+    assert "this rule does not look at the depth" in decision(plan, "depth").words
+
+
 # --- dead paths --------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from math import ceil
 from typing import Any
 
 from torch import nn
@@ -16,6 +15,9 @@ from torch import nn
 from unetscope.errors import SlimError
 from unetscope.information.findings import LINEAR, Kind, Part
 from unetscope.information.profile import Profile
+from unetscope.scores.difference import MARGIN
+from unetscope.slimming.rules import Rule
+from unetscope.slimming.weighing import check_measured, count_directions, weigh
 
 
 @dataclass(frozen=True)
@@ -82,33 +84,45 @@ class _Form:
         return self.network.rpartition(".")[2]
 
 
-def decide_levels(module: nn.Module, profile: Profile) -> LevelDecisions:
+BY_REDUNDANCY = Rule("what is redundant, widths by rank", "2026-11-22", "bits", "bits", "rank", narrowest=1)
+"""The rule for networks of other libraries, which no race tries: it is not frozen, and ranks widths."""
+
+
+def decide_levels(
+    module: nn.Module, profile: Profile, rule: Rule = BY_REDUNDANCY, max_dice_loss: float = MARGIN
+) -> LevelDecisions:
     """What a profile suggests for a network of another library.
 
-    The depth ends at the finest level whose gate needs nothing from below, by the interval; skips go where they are
-    redundant likewise. A level is as wide as the largest effective rank of its layers, rounded up: this ranks levels
-    and is to be tried, not trusted.
+    The depth ends at the finest level whose gate needs nothing from below, by the interval; skips go likewise. A level
+    is as wide as its layer with the most directions: this ranks levels and is to be tried, not trusted.
 
     Args:
         module: The network: MONAI's BasicUNet or UNet, nnU-Net's PlainConvUNet or ResidualEncoderUNet.
         profile: Of this network.
+        rule: How evidence decides.
+        max_dice_loss: Dice that may be lost, where the rule goes by that.
 
     Returns:
         The decisions.
 
     Raises:
-        SlimError: The network is none of these, or the profile is of another.
+        SlimError: The network is none of these, the profile is of another, or the rule goes by what it does not have.
     """
     form = _find_form(module)
     _check_profile(form, profile)
+    check_measured(profile, rule)
+
+    def can_go(level: int, kind: Kind) -> bool:
+        by = rule.depth_by if kind == "up" else rule.skips_by
+        found = [part for part in _parts(form, profile, level) if part.kind == kind and not part.is_flat]
+        return any(weigh(part, by, max_dice_loss) == (True, "ok") for part in found)
+
     gated = range(len(form.widths) - 1)
-    cuts = [level for level in gated if _is_judged(form, profile, level, "up")]
-    depth = max(1, min(cuts, default=len(gated)))
-    directions = [ceil(_largest_rank(form, profile, level)) for level in range(depth + 1)]
-    widths = zip(form.widths, form.least, directions, strict=False)
+    depth = max(1, min((level for level in gated if can_go(level, "up")), default=len(gated)))
+    needed = [rule.count_channels(_most(form, profile, level, rule), form.widths[level]) for level in range(depth + 1)]
     return LevelDecisions(
-        tuple(min(width, max(least, needed)) for width, least, needed in widths),
-        tuple(level for level in range(depth) if _is_judged(form, profile, level, "skip")),
+        tuple(max(least, width) for least, width in zip(form.least, needed, strict=False)),
+        tuple(level for level in range(depth) if can_go(level, "skip")),
     )
 
 
@@ -336,7 +350,7 @@ def _say_evidence(form: _Form, profile: Profile) -> list[str]:
     """What the profile says, level by level."""
     said = []
     for level, width in enumerate(form.widths):
-        rank = _largest_rank(form, profile, level)
+        rank = _most(form, profile, level, BY_REDUNDANCY)
         parts = "".join(f"; {_say_part(part)}" for part in _parts(form, profile, level))
         said.append(f"level {level}: its layers use up to {rank:.1f} directions in {width} channels (relative){parts}")
     return said
@@ -359,14 +373,10 @@ def _parts(form: _Form, profile: Profile, level: int) -> tuple[Part, ...]:
     return ()
 
 
-def _is_judged(form: _Form, profile: Profile, level: int, kind: Kind) -> bool:
-    """Whether the interval tells that a level does without its skip, or without what comes up into it."""
-    return any(part.kind == kind and part.status.word == "redundant" for part in _parts(form, profile, level))
-
-
-def _largest_rank(form: _Form, profile: Profile, level: int) -> float:
-    """The largest effective rank of the layers of a level, on both sides; the output is none of them."""
-    return max(one.effective_rank for one in profile.layers[:-1] if _level_of(form, profile, one.layer) == level)
+def _most(form: _Form, profile: Profile, level: int, rule: Rule) -> float:
+    """The most directions of a layer of a level, on both sides; the output is none of them."""
+    layers = [one for one in profile.layers[:-1] if _level_of(form, profile, one.layer) == level]
+    return max(count_directions(one, rule) for one in layers)
 
 
 def _level_of(form: _Form, profile: Profile, layer: str) -> int | None:

@@ -11,14 +11,14 @@ from unetscope.checkpoint import Checkpoint
 from unetscope.errors import SlimError
 from unetscope.information.findings import LINEAR, Kind, LayerProfile, Part
 from unetscope.information.profile import Profile
-from unetscope.information.quantity import GATE_SHARE
 from unetscope.model.spec import UNetSpec
 from unetscope.slimming.channels import descending, order_by_weights
 from unetscope.slimming.plan import Decision, SlimPlan, Trust
 from unetscope.slimming.plan_text import describe_network
-from unetscope.slimming.rules import Evidence, Rule, latest_rule
+from unetscope.slimming.rules import Rule, latest_rule
 from unetscope.slimming.shapes import Shape
 from unetscope.slimming.targets import MEASURES, Meter, Target, format_amount, largest_within
+from unetscope.slimming.weighing import check_measured, count_directions, count_needed, weigh
 
 FLAT = 1.25
 """Widths of levels that differ from each other by at most this factor are as good as one width."""
@@ -51,6 +51,7 @@ def propose(
     """
     _check_profile(checkpoint, profile)
     rule = rule or latest_rule()
+    check_measured(profile, rule)
     evidence = _Evidence(checkpoint.spec, profile, rule, target.max_dice_loss)
     decisions = (evidence.decide_depth(), *evidence.decide_skips(), *evidence.decide_widths())
     kept = SlimPlan.keep_all(checkpoint.spec, checkpoint.digest())
@@ -103,68 +104,29 @@ class _Evidence:
             width = self.spec.widths.get(layer.layer)
             if width is None:
                 continue
-            directions, figures = self._directions(layer)
+            directions = count_directions(layer, self.rule)
             after = self._placed(layer.layer, self.rule.count_channels(directions, width))
             trust: Trust = "relative" if after < width else "ok"
             words = (
                 f"{layer.layer}: {after} of {width} channels, for {directions:.1f} {_DIRECTIONS[self.rule.widths_by]}"
             )
-            yield Decision(layer.layer, width, after, trust, figures, words)
+            yield Decision(layer.layer, width, after, trust, _measure(layer), words)
 
     def _placed(self, layer: str, width: int) -> int:
         """Values that are put where another layer's maxima were need as many channels as that layer keeps."""
         placing = self.spec.placed_by(layer)
         if placing is None:
             return width
-        directions, _ = self._directions(self.profile.layer(placing))
+        directions = count_directions(self.profile.layer(placing), self.rule)
         return self.rule.count_channels(directions, self.spec.widths[placing])
-
-    def _directions(self, layer: LayerProfile) -> tuple[float, dict[str, float | None]]:
-        """What the channels of a layer follow."""
-        needed = sum(channel.word == "needed" for channel in layer.channels)
-        figures: dict[str, float | None] = {
-            "effective_rank": round(layer.effective_rank, 2),
-            "bits": round(layer.linear.value, 4),
-            "components": layer.components,
-            "needed_channels": needed if layer.channels else None,
-        }
-        self._check_measured(layer)
-        followed = {"worth": needed, "components": layer.components or 0}
-        return float(followed.get(self.rule.widths_by, layer.effective_rank)), figures
-
-    def _check_measured(self, layer: LayerProfile) -> None:
-        """Refuse to go by what the profile does not have."""
-        if self.rule.widths_by == "worth" and not layer.channels:
-            raise SlimError(
-                f"rule {self.rule.name!r} goes by the worth of single channels, and the profile has none; profile "
-                "again without brief effort, and one network alone"
-            )
-        if self.rule.widths_by == "components" and all(each.components is None for each in self.profile.layers):
-            raise SlimError(
-                f"rule {self.rule.name!r} goes by principal components, and the profile has none; profile again with "
-                "--thorough"
-            )
 
     def _judge(self, level: int, kind: Kind) -> tuple[bool, Trust]:
         """Whether a part can go, and how far that can be trusted: not below a dead path, which wants its cure first."""
         part = self.gates[level].part(kind)
         if part.is_flat:
             return True, "relative"
-        can_go, trust = self._weigh(part, self.rule.depth_by if kind == "up" else self.rule.skips_by)
+        can_go, trust = weigh(part, self.rule.depth_by if kind == "up" else self.rule.skips_by, self.allowed)
         return can_go, "relative" if can_go and level > self.dead else trust
-
-    def _weigh(self, part: Part, by: Evidence) -> tuple[bool, Trust]:
-        """What the evidence that the rule names says of a part."""
-        lost, status = part.lost_dice, part.status.word
-        threshold = self.allowed
-        ablation: tuple[bool, bool] = (lost.value < threshold, lost.interval.excludes(threshold))
-        bits = (part.added[LINEAR].value < _nothing(part), status in ("redundant", "needed"))
-        named = {"bits": (bits,), "ablation": (ablation,), "either": (bits, ablation), "both": (bits, ablation)}[by]
-        voices = [can_go for can_go, _ in named]
-        agreed = any(voices) if by == "either" else all(voices)
-        decisive = [is_told for can_go, is_told in named if can_go == agreed]
-        told = any(decisive) if agreed == (by == "either") else all(decisive)
-        return agreed, "ok" if told else "relative" if agreed else "cannot tell"
 
     def _say_cut(self, level: int, part: Part, trust: Trust) -> str:
         if part.is_flat:
@@ -181,6 +143,8 @@ class _Evidence:
         return f"the skip of level {level} {'can go' if can_go else 'stays'}: {_say_part(part)}"
 
     def _say_kept(self, trust: Trust) -> str:
+        if self.rule.depth_by == "keep":
+            return f"all {self.spec.depth} poolings stay: this rule does not look at the depth"
         if trust == "ok":
             return f"all {self.spec.depth} poolings stay: every level is fed something that is needed from below"
         return "cannot tell which levels are needed: the intervals hold the thresholds; profile more images"
@@ -196,11 +160,6 @@ _DIRECTIONS: Mapping[str, str] = {
 }
 
 
-def _nothing(part: Part) -> float:
-    """Bits that count as nothing."""
-    return GATE_SHARE * part.added[LINEAR].scale
-
-
 def _figures(part: Part) -> dict[str, float | None]:
     """The evidence about a part."""
     added, lost = part.added[LINEAR], part.lost_dice
@@ -212,6 +171,16 @@ def _figures(part: Part) -> dict[str, float | None]:
         "lost_dice_high": lost.interval.high,
     }
     return {name: round(value, 5) if np.isfinite(value) else None for name, value in found.items()}
+
+
+def _measure(layer: LayerProfile) -> dict[str, float | None]:
+    """The evidence about a layer."""
+    return {
+        "effective_rank": round(layer.effective_rank, 2),
+        "bits": round(layer.linear.value, 4),
+        "components": layer.components,
+        "needed_channels": count_needed(layer) if layer.channels else None,
+    }
 
 
 def _say_part(part: Part) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Literal, Self, get_args
 from unetscope.errors import SlimError
 from unetscope.files import write_json
 
-Evidence = Literal["bits", "ablation", "either", "both"]
+Evidence = Literal["bits", "ablation", "either", "both", "keep"]
 Measure = Literal["rank", "components", "worth", "keep"]
 
 FROZEN = "unetscope.slimming.frozen"
@@ -36,7 +36,7 @@ class Rule:
         name: What it is called.
         written: Day on which it was frozen, as 2026-01-31.
         depth_by: What must say that an up path can go: its conditional bits (it is redundant), the Dice lost when it
-            becomes its mean (the interval lies below what may be lost), either of them or both.
+            becomes its mean (the interval lies below what may be lost), either of them or both; with "keep" none goes.
         skips_by: The same of skips.
         widths_by: What the channels of a layer follow: the effective "rank" of its activations, the principal
             "components" that keep 99 % of its usable bits, the number of channels of which each is "worth" something
