@@ -6,9 +6,9 @@ Trains the original if it is not there, then does what `unetscope shrink` does, 
 does, and prints the tables. Everything is kept in --work, and a second call goes on where the first was stopped.
 
 nuclei: `lee2021` at 128x128 by the published recipe, 50 epochs. isbi2012: the default network, 12 epochs of 25 steps,
-on 24 slices (every fifth is tested). ronneberger2015: the network of 2015 with 31 million parameters on the same slices,
-4 epochs of 75 steps of one patch. hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network,
-five classes, 12 epochs of 25 steps.
+on 24 slices (every fifth is tested). ronneberger2015: the network of 2015 (31 million parameters) on the same slices, 4
+epochs of 75 steps of one patch. hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network, five
+classes, 12 epochs of 25 steps.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from unetscope.slimming.evidence import Proof, compare_all, prove
 from unetscope.slimming.jury import Finding
 from unetscope.slimming.plan import SlimPlan
 from unetscope.slimming.proposal import propose
+from unetscope.slimming.race import Heat, Strategy, find_boundary
 from unetscope.slimming.rules import Rule
 from unetscope.slimming.shapes import Shape, flat, multiply_adds_per_pixel, uniform
 from unetscope.slimming.shrinking import (
@@ -120,7 +121,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--final-seeds", type=int, default=5, help="of the original and of both ends of the boundary")
     parser.add_argument("--how", choices=get_args(How), default="scratch", help="what smaller networks begin from")
+    parser.add_argument("--rule", type=Path, help="file of a frozen rule; the latest of the package if not given")
     parser.add_argument("--rules", action="store_true", help="only try rules and shapes, on validation images alone")
+    parser.add_argument("--scout", type=float, help="only ask where trainings of this share would put the boundary")
     parser.add_argument("--rivals", action="store_true", help="search without guidance too, and train rivals")
     parser.add_argument("--no-time", action="store_true", help="time nothing; for a machine that does other work")
     parser.add_argument("--threads", type=int, help="threads to compute with; all cores if not given")
@@ -130,12 +133,15 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     case = CASES[arguments.case]
     dataset = case.open(arguments.data, arguments.work)
-    name = arguments.case if arguments.how == "scratch" else f"{arguments.case}-{arguments.how}"
-    run, out = arguments.work / f"{arguments.case}-origin", arguments.work / name
+    run, out = arguments.work / f"{arguments.case}-origin", arguments.work / name_search(arguments)
     if not (run / "done").exists():
         train(dataset, run, case.describe(dataset), case.recipe, resume="drifting")
         (run / "done").touch()
-    settings = ShrinkSettings(seeds=arguments.seeds, final_seeds=arguments.final_seeds, how=arguments.how)
+    rule = Rule.load(arguments.rule) if arguments.rule else None
+    settings = ShrinkSettings(seeds=arguments.seeds, final_seeds=arguments.final_seeds, how=arguments.how, rule=rule)
+    if arguments.scout:
+        print_scouts(Trials(out / TRIALS, dataset, run, how=arguments.how), arguments.scout)
+        return
     if arguments.rules:
         print_rules(Trials(out / TRIALS, dataset, run), plan_run(run, dataset, out, settings, make_watcher()), out)
         return
@@ -148,6 +154,33 @@ def main() -> None:
         print(f"picture: {path}")
     if arguments.json:
         write_json(arguments.json, {"found": found.to_json(), "comparison": compared.to_json()})
+
+
+def name_search(arguments: argparse.Namespace) -> str:
+    """The folder of a search: of the images, of what smaller networks begin from, and of the rule."""
+    parts = (arguments.case, *((arguments.how,) if arguments.how != "scratch" else ()))
+    return "-".join((*parts, *((arguments.rule.stem,) if arguments.rule else ())))
+
+
+def print_scouts(trials: Trials, share: float) -> None:
+    """Where blind bisection would end if trainings of one seed and a share of the steps were whole ones."""
+    origin, seed = trials.origin_spec, trials.recipe.seed
+
+    def score(spec: UNetSpec) -> float:
+        again = trials.how != "scratch" and spec == origin
+        return float(np.nanmean(trials.dice(Trial(spec, seed, share, again))))
+
+    def judge(entrants: tuple[UNetSpec, ...]) -> Heat:
+        lost = score(origin) - score(entrants[0])
+        rows.append(("-".join(map(str, entrants[0].level_widths)), multiply_adds_per_pixel(entrants[0]), -lost))
+        return Heat(entrants[0], lost < ShrinkSettings().target.max_dice_loss)
+
+    for shape in (flat(origin), uniform(origin)):
+        rows = list[tuple[str, float, float]]()
+        found = find_boundary(Strategy(shape.name, (shape,)), origin, judge)
+        print(f"\n{shape.name}, {share:.0%} of the steps: {multiply_adds_per_pixel(found.good):,.0f} would be enough\n")
+        table = [(widths, f"{cost:,.0f}", f"{change:+.4f}") for widths, cost, change in rows]
+        print(format_table(("widths", "multiply-adds per pixel", "validation Dice"), table))
 
 
 def list_forms(checkpoint: Checkpoint, profile: Profile) -> dict[str, Shape]:
