@@ -7,7 +7,7 @@ does, and prints the tables. Everything is kept in --work, and a second call goe
 
 nuclei: `lee2021` at 128x128 by the published recipe, 50 epochs. isbi2012: the default network, 12 epochs of 25 steps,
 on 24 slices (every fifth is tested). ronneberger2015: the network of 2015 (31 million parameters) on the same slices, 4
-epochs of 75 steps of one patch. hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network, five
+epochs of 40 steps of one patch. hippocampus: 16-32-64 in 3D, 8 epochs of 50 steps. vnc_em: the default network, five
 classes, 12 epochs of 25 steps.
 """
 
@@ -87,7 +87,7 @@ CASES = {
     ),
     "ronneberger2015": Case(
         lambda data, _: divide(Dataset.open(data / "isbi2012"), 0), "ronneberger2015", {},
-        replace(DEFAULT, epochs=4, epoch_steps=75, batch=1, patch=PATCH, validation=0.4),
+        replace(DEFAULT, epochs=4, epoch_steps=40, batch=1, patch=PATCH, validation=0.4),
     ),
     "hippocampus": Case(
         lambda data, _: Dataset.open(data / "hippocampus"), "default", {"widths": (16, 32, 64)},
