@@ -19,7 +19,8 @@ import torch
 from unetscope.checkpoint import Checkpoint
 from unetscope.data.formats.dicom_segmentation import read_segmentation_on, segments
 from unetscope.data.images import read_image, read_spacing, write_labels
-from unetscope.data.normalization import Normalization, measure, span
+from unetscope.data.intensities import measure
+from unetscope.data.normalization import Normalization, span
 from unetscope.data.scenes import aerial
 from unetscope.file_segmentation import open_job, run_job
 from unetscope.model.spec import UNetSpec

@@ -18,7 +18,7 @@ import tifffile
 
 from unetscope import cli, evaluation
 from unetscope.cli import main
-from unetscope.data import normalization
+from unetscope.data import intensities
 from unetscope.data.images import read_image, read_labels, write_image
 from unetscope.data.scenes import write_dataset
 
@@ -346,7 +346,7 @@ def test_folders_are_read_and_a_file_that_is_named_twice_is_segmented_once(
 def test_files_of_plain_numbers_are_not_loaded_whole(
     name: str, place: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(normalization, "_SLAB_VALUES", 2**16)  # so that a small image is large
+    monkeypatch.setattr(intensities, "_SLAB_VALUES", 2**16)  # so that a small image is large
     image = np.tile(stain((256, 256), "float64"), (4, 4))
     np.save(tmp_path / name, image) if name.endswith("npy") else tifffile.imwrite(tmp_path / name, image)
     main(["segment", f"{place}/run", f"{place}/data/test/images", "--out", f"{tmp_path}/first"])  # imports are done

@@ -228,7 +228,7 @@ class Watched(np.ndarray):
 
 @pytest.mark.parametrize("scheme", ["image", "range"])
 def test_a_mapped_image_is_never_read_as_a_whole(scheme: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("unetscope.data.normalization._SLAB_VALUES", 1000)
+    monkeypatch.setattr("unetscope.data.intensities._SLAB_VALUES", 1000)
     image = random_image(1, 96, 80)
     np.save(tmp_path / "image.npy", image)
     watched = np.load(tmp_path / "image.npy", mmap_mode="r", allow_pickle=False).view(Watched)

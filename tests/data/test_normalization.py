@@ -1,71 +1,20 @@
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from tests.data.drawn_images import images
 
-from unetscope.data import normalization
-from unetscope.data.normalization import Affine, Normalization, Statistics, check_finite, choose, measure
+from unetscope.data.intensities import Statistics, check_finite, measure
+from unetscope.data.normalization import Affine, Normalization, choose, window
 from unetscope.errors import DataError, ImageError
 
 RNG = np.random.default_rng(0)
-NUMBERS = {
-    np.uint8: st.integers(0, 255),
-    np.int32: st.integers(-(2**31), 2**31 - 1),
-    np.float32: st.floats(-1e6, 1e6, width=32),
-    np.float64: st.floats(-1e12, 1e12),
-}
-
-
-def images(min_dims: int = 3, max_dims: int = 4) -> st.SearchStrategy[np.ndarray]:
-    shapes = hnp.array_shapes(min_dims=min_dims, max_dims=max_dims, max_side=7)
-    return st.sampled_from(sorted(NUMBERS, key=str)).flatmap(
-        lambda dtype: hnp.arrays(dtype, shapes, elements=NUMBERS[dtype])
-    )
 
 
 def statistics(mean: float = 100.0, std: float = 20.0, dtype: str = "uint8") -> Statistics:
     return Statistics(1000, (mean,), (std,), (0.0,), (255.0,), dtype)
-
-
-# --------------------------------------------------------------------------------------------------------- measure
-
-
-@settings(deadline=None)
-@given(image=images(), slab=st.integers(1, 60))
-def test_slabs_measure_what_numpy_measures_at_once(image: np.ndarray, slab: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalization, "_SLAB_VALUES", slab)
-        measured = measure(image)
-    flat = image.reshape(len(image), -1).astype(np.float64)
-    largest = abs(flat).max() + 1e-300
-    assert measured.count == flat.shape[1]
-    assert measured.low == tuple(flat.min(axis=1)) and measured.high == tuple(flat.max(axis=1))
-    np.testing.assert_allclose(measured.mean, flat.mean(axis=1), atol=1e-13 * largest)
-    np.testing.assert_allclose(measured.std, flat.std(axis=1), atol=1e-12 * largest)
-
-
-def test_a_small_contrast_on_a_large_offset_is_not_lost() -> None:
-    image = 1e9 + np.tile([0.0, 2.0], (1, 500, 8))
-    assert measure(image).std == pytest.approx((1.0,), rel=1e-9)
-
-
-def test_equal_values_have_no_contrast_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "_SLAB_VALUES", 40)
-    assert measure(np.full((1, 30, 7), 0.1)).std == (0.0,)
-
-
-def test_no_slab_is_larger_than_it_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalization, "_SLAB_VALUES", 100)
-    np.save(tmp_path / "a.npy", np.zeros((2, 64, 9)))
-    seen: list[tuple[int, ...]] = []
-    monkeypatch.setattr(normalization, "_measure_slab", lambda slab, name: seen.append(slab.shape) or statistics())
-    measure(np.load(tmp_path / "a.npy", mmap_mode="r"))
-    assert max(np.prod(shape) for shape in seen) <= 100
-    assert sum(shape[1] for shape in seen) == 64
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -78,11 +27,6 @@ def test_broken_values_are_refused_under_every_scheme(value: float, scheme: Norm
         scheme.affine(image, "a.tif")
     with pytest.raises(ImageError, match="the image holds NaN"):
         check_finite(image)
-
-
-def test_overflowing_values_are_refused() -> None:
-    with pytest.raises(ImageError, match="beyond 1e150"):
-        measure(np.array([[[0.0, 1e200]]]))
 
 
 # ----------------------------------------------------------------------------------------------------------- apply
@@ -214,7 +158,7 @@ def test_a_window_is_that_of_the_foreground(shape: tuple[int, ...], channels: in
     foregrounds = [RNG.random(shape) < 0.5 for _ in images]
     for image, foreground in zip(images, foregrounds, strict=True):
         image[:, ~foreground] = 3000.0
-    found = normalization.window(zip(images, foregrounds, strict=True))
+    found = window(zip(images, foregrounds, strict=True))
     pixels = np.concatenate(
         [image[:, foreground] for image, foreground in zip(images, foregrounds, strict=True)], axis=1
     )
@@ -227,6 +171,6 @@ def test_a_window_is_that_of_the_foreground(shape: tuple[int, ...], channels: in
 
 def test_a_window_needs_foreground() -> None:
     with pytest.raises(DataError, match="without any foreground"):
-        normalization.window([(np.ones((1, 4, 4)), np.zeros((4, 4), bool))])
+        window([(np.ones((1, 4, 4)), np.zeros((4, 4), bool))])
     with pytest.raises(DataError, match="window"):
         Normalization("window", (0.0,), (1.0,))

@@ -274,7 +274,9 @@ def test_levels_follow_the_rule_that_is_given(by: Any, levels: int) -> None:
 def test_a_rule_that_follows_what_was_not_measured_is_refused() -> None:
     network = build_plain()
     with pytest.raises(SlimError, match="--thorough"):
-        decide_levels(network, make_profile(trace(network), {}, {}), Rule("tried", "2026-01-31", widths_by="components"))
+        decide_levels(
+            network, make_profile(trace(network), {}, {}), Rule("tried", "2026-01-31", widths_by="components")
+        )
 
 
 def test_the_evidence_is_told_level_by_level() -> None:

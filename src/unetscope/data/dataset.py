@@ -11,10 +11,10 @@ import numpy as np
 
 from unetscope.data import images as files
 from unetscope.data.blocks import cut_blocks, make_blocks
+from unetscope.data.intensities import check_finite
 from unetscope.data.item import PARTS, Item, Part, files_of, labels_of, name_few, write_box
 from unetscope.data.labelling import IGNORE, Labelling
 from unetscope.data.layout import find_layout, group_items
-from unetscope.data.normalization import check_finite
 from unetscope.data.objects import OBJECT_CLASSES, classify_objects, number_objects
 from unetscope.data.opening import (
     find_channels,

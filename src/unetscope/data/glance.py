@@ -13,8 +13,8 @@ import numpy as np
 from unetscope.data.alignment import TELLING, Alignment, align
 from unetscope.data.dataset import Dataset, Spacing
 from unetscope.data.formats.registry import read_palette
+from unetscope.data.intensities import Statistics, measure
 from unetscope.data.item import Item, labels_of
-from unetscope.data.normalization import Statistics, measure
 from unetscope.data.signatures import Signature, measure_contrast, sign
 from unetscope.data.similarity import shrink
 

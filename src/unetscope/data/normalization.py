@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import chain
-from math import prod
 from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
+from unetscope.data.intensities import Array, Statistics, check_finite, combine, cut_slabs, measure
 from unetscope.errors import DataError, ImageError
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Scheme = Literal["range", "dataset", "image", "window"]
 
-_SLAB_VALUES = 2**21
-_COUNTABLE = (np.dtype(np.uint8), np.dtype(np.uint16))  # so few values that counting them is faster
 _DRAWN = 10_000  # foreground pixels of each image
 
 
@@ -50,7 +47,7 @@ class Affine:
         """
         # Bit by bit, as the intermediate float64 numbers take more memory than block and result together.
         normalized = np.empty(block.shape, np.float32)
-        for start, stop in _cut_slabs(block.shape):
+        for start, stop in cut_slabs(block.shape):
             normalized[:, start:stop] = self._apply(block[:, start:stop])
         return normalized
 
@@ -167,65 +164,6 @@ class Normalization:
         return Affine(self.shift, self.scale, self.window)
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """Intensities of an image or of several, per channel.
-
-    Attributes:
-        count: Pixels in each channel.
-        mean: Mean intensity.
-        std: Standard deviation of the intensities (of the population); 0 where all are equal, and below 1e-150.
-        low: Smallest intensity.
-        high: Largest intensity.
-        dtype: NumPy's name of the stored type.
-    """
-
-    count: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    dtype: str
-
-
-def measure(image: Array, name: str = "") -> Statistics:
-    """Measure an image in slabs along its first spatial axis, so that a mapped image stays on disk.
-
-    Args:
-        image: (channels, [z,] y, x), integers or floats.
-        name: What to call it in a message.
-
-    Returns:
-        Mean, standard deviation and range of each channel, accurate to rounding in float64.
-
-    Raises:
-        ImageError: The image holds NaN, infinite or overflowing values.
-
-    Source:
-        Chan, Golub & LeVeque (1983), Algorithms for computing the sample variance, equations 2.1.
-
-    Example:
-        >>> measure(np.array([[[1, 3], [1, 3]]], np.uint8)).std
-        (1.0,)
-    """
-    return reduce(_combine, (_measure_slab(slab, name) for slab in _slabs(image)))
-
-
-def check_finite(image: Array, name: str = "") -> None:
-    """Refuse an image with NaN or infinite values; integers need no look.
-
-    Args:
-        image: (channels, [z,] y, x).
-        name: What to call it in a message.
-
-    Raises:
-        ImageError: Not all values are finite.
-    """
-    if image.dtype.kind == "f":
-        for slab in _slabs(image):
-            _check_limits(slab.min(), slab.max(), name)
-
-
 def choose(statistics: Sequence[Statistics]) -> Normalization:
     """Choose how to normalize from the training images.
 
@@ -262,7 +200,7 @@ def pool(statistics: Sequence[Statistics]) -> Normalization:
     Returns:
         The scheme "dataset".
     """
-    pooled = reduce(_combine, statistics)
+    pooled = reduce(combine, statistics)
     return Normalization("dataset", pooled.mean, _scales(pooled))
 
 
@@ -343,66 +281,3 @@ def _are_comparable(statistics: Sequence[Statistics]) -> bool:
 def _scales(statistics: Statistics) -> tuple[float, ...]:
     """The standard deviations, 1 where there is no contrast."""
     return tuple(std if std > 0 else 1.0 for std in statistics.std)
-
-
-def _slabs(image: Array) -> Iterator[Array]:
-    """The image cut along its first spatial axis."""
-    for start, stop in _cut_slabs(image.shape):
-        yield image[:, start:stop]
-
-
-def _cut_slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Where an image is cut along its first spatial axis into slabs of about `_SLAB_VALUES` values."""
-    thickness = max(1, _SLAB_VALUES * shape[1] // max(1, prod(shape)))
-    for start in range(0, shape[1], thickness):
-        yield start, min(start + thickness, shape[1])
-
-
-def _measure_slab(slab: Array, name: str) -> Statistics:
-    """The statistics of a block that fits into memory."""
-    flat = slab.reshape(len(slab), -1)
-    if flat.dtype in _COUNTABLE:
-        mean, std, low, high = np.array([_moments(np.bincount(channel)) for channel in flat]).T
-        return _gather(flat.shape[1], (mean, std, low, high), slab.dtype.name)
-    low, high = flat.min(axis=1).astype(np.float64), flat.max(axis=1).astype(np.float64)
-    _check_limits(low.min(), high.max(), name)
-    # A mean of equal numbers is off by rounding, so a constant channel would seem to have contrast.
-    mean = np.where(low == high, low, flat.mean(axis=1, dtype=np.float64))
-    std = np.where(low == high, 0.0, np.sqrt(np.square(flat - mean[:, None]).mean(axis=1)))
-    return _gather(flat.shape[1], (mean, std, low, high), slab.dtype.name)
-
-
-def _moments(counts: Array) -> tuple[float, float, float, float]:
-    """Mean, standard deviation, lowest and highest of the numbers 0, 1, ... that occur as often as `counts` says."""
-    values = np.flatnonzero(counts)
-    often, total = counts[values], int(counts.sum())
-    mean = int(often @ values) / total
-    return mean, float(np.sqrt(often @ np.square(values - mean) / total)), float(values[0]), float(values[-1])
-
-
-def _check_limits(low: Any, high: Any, name: str) -> None:
-    """Refuse NaN and infinity (the smallest of some values is NaN if one is) and what overflows when squared."""
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise ImageError(
-            f"{name or 'the image'} holds NaN or infinite values, and a network needs numbers; replace them"
-        )
-    if max(abs(float(low)), abs(float(high))) > 1e150:
-        raise ImageError(f"{name or 'the image'} holds values beyond 1e150 ({low} to {high}); rescale it")
-
-
-def _combine(a: Statistics, b: Statistics) -> Statistics:
-    """The statistics of two sets of pixels together."""
-    count = a.count + b.count
-    mean_a, mean_b, std_a, std_b = (np.array(column) for column in (a.mean, b.mean, a.std, b.std))
-    difference = mean_b - mean_a
-    mean = mean_a + difference * (b.count / count)
-    within = (np.square(std_a) * a.count + np.square(std_b) * b.count) / count
-    std = np.sqrt(within + np.square(difference) * (a.count / count) * (b.count / count))
-    low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)
-    return _gather(count, (mean, std, low, high), a.dtype)
-
-
-def _gather(count: int, columns: tuple[Array, Array, Array, Array], dtype: str) -> Statistics:
-    """Statistics from columns of one number a channel."""
-    mean, std, low, high = (tuple(column.tolist()) for column in columns)
-    return Statistics(count, mean, std, low, high, dtype)

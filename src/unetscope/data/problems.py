@@ -12,9 +12,9 @@ import numpy as np
 
 from unetscope.data.dataset import Dataset
 from unetscope.data.declaration import Declaration
+from unetscope.data.intensities import check_finite
 from unetscope.data.item import Item
 from unetscope.data.layout import find_layout, group_items
-from unetscope.data.normalization import check_finite
 from unetscope.data.opening import (
     Header,
     find_channels,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from unetscope.data.formats.picture import damage_reported
 from unetscope.data.formats.registry import SUFFIXES, open_picture, suffix_of
-from unetscope.data.normalization import check_finite
+from unetscope.data.intensities import check_finite
 from unetscope.data.spacing import Spacing
 from unetscope.errors import DataError, ImageError, RecipeError
 from unetscope.file_segmentation import Wanted, open_job

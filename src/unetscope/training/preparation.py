@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from unetscope.data.blocks import are_few
 from unetscope.data.dataset import Dataset, Split
-from unetscope.data.normalization import Normalization, choose, measure, pool, span, window
+from unetscope.data.intensities import measure
+from unetscope.data.normalization import Normalization, choose, pool, span, window
 from unetscope.data.spacing import Spacing, median_spacing
 from unetscope.errors import DataError
 from unetscope.model.geometry import context, fitting_shape, margin

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from unetscope.data.dataset import IGNORE, Dataset, Item
 from unetscope.data.formats.registry import SUFFIXES, is_series, suffix_of
+from unetscope.data.intensities import measure
 from unetscope.data.item import is_visible
-from unetscope.data.normalization import Normalization, choose, measure, window
+from unetscope.data.normalization import Normalization, choose, window
 from unetscope.data.spacing import Spacing, median_spacing
 from unetscope.errors import DataError
 from unetscope.information.reading import Reading
