@@ -114,16 +114,19 @@ def test_on_few_images_the_mean_decides_and_there_is_no_verdict(loss: float, is_
     )
 
 
-@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("count", [12, 40])
-def test_giving_up_early_changes_no_verdict_but_spares_trainings(seed: int, count: int) -> None:
-    rng = np.random.default_rng(seed)
-    bench = Bench({SMALL: rng.uniform(0, 0.02)}, rng.uniform(0, 0.01), count=count)
-    jury = make_jury(bench)
-    found = jury.settle(SMALL)
-    if found.is_good or found.word == "worse":
-        return
-    assert not jury.confirm(SMALL).is_good
+def test_a_network_that_is_given_up_would_not_be_as_good_with_all_seeds(count: int) -> None:
+    given_up = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        bench = Bench({SMALL: rng.uniform(0, 0.02)}, rng.uniform(0, 0.01), count=count)
+        jury = make_jury(bench)
+        found = jury.settle(SMALL)
+        if found.word in ("not separable", "no verdict") and len(bench.asked(SMALL)) < 4:
+            given_up += 1
+            assert not found.is_good
+            assert not jury.confirm(SMALL).is_good
+    assert given_up > 5, "the law was put to the test"
 
 
 def test_the_better_of_several_is_judged_after_short_trainings() -> None:
