@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from unetscope.data.normalization import Normalization
+    from unetscope.engines.choice import Wanted
+    from unetscope.engines.engine import Precision
     from unetscope.model.unet import UNet
 
 Segmented = tuple[np.ndarray, str]
@@ -32,7 +34,7 @@ def open_mapped(path: Path, ndim: int) -> np.ndarray:
     return np.load(path, mmap_mode="r") if path.suffix == ".npy" else read_image(path, ndim)
 
 
-def prepare_ours(run: Path, image: Path, engine: str, precision: str = "auto") -> Callable[[], Segmented]:
+def prepare_ours(run: Path, image: Path, engine: Wanted, precision: Precision = "auto") -> Callable[[], Segmented]:
     """This package, with an engine by name or "auto"."""
     from unetscope.checkpoint import Checkpoint
     from unetscope.segmentation import Segmenter, Tiling
@@ -85,7 +87,7 @@ def prepare_monai(
     checkpoint = Checkpoint.load(run)
     network = checkpoint.network().to(device)
     if tuned:
-        network.to(memory_format=torch.channels_last if checkpoint.ndim == 2 else torch.channels_last_3d)
+        network.to(memory_format=torch.channels_last if checkpoint.ndim == 2 else torch.channels_last_3d)  # type: ignore[call-overload]
     predict, roi = fit_to_window(network, window), (window,) * checkpoint.ndim
     how = f"torch {'bfloat16, channels last' if tuned else 'float32'}"
 
@@ -123,10 +125,11 @@ def fit_to_window(network: UNet, window: int) -> Callable[[Tensor], Tensor]:
     margins = margin(spec)
     inputs = fitting_shape(spec, tuple(window + 2 * lost for lost in margins))
     pads = [n for lost, size in zip(margins, inputs, strict=True) for n in (size - window - lost, lost)][::-1]
-    kept = (..., *(slice(window),) * spec.ndim)
+    kept = (slice(None), slice(None), *(slice(window),) * spec.ndim)
 
     def predict(windows: Tensor) -> Tensor:
         seen = pad(windows, pads, mode="reflect") if any(pads) else windows
-        return class_scores(network(seen))[kept]
+        scores: Tensor = class_scores(network(seen))
+        return scores[kept]
 
     return predict

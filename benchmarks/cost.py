@@ -23,6 +23,7 @@ from typing import Any, get_args
 import numpy as np
 
 from measuring import Contestant, Rounds, describe_run, format_table, measure_rounds, summarize
+from unetscope.engines.engine import EngineName, Precision
 from unetscope.errors import SizeError, SpecError
 from unetscope.files import write_json
 from unetscope.model.cost import count_cost
@@ -122,7 +123,7 @@ def _draw_spec(random: Random) -> UNetSpec:
     )
 
 
-def calibrate(engine: str, precision: str, seconds: float) -> Calibration:
+def calibrate(engine: EngineName, precision: Precision, seconds: float) -> Calibration:
     """A calibration measured now."""
     made = measure_engine(engine, precision, seconds)
     print(
@@ -131,7 +132,7 @@ def calibrate(engine: str, precision: str, seconds: float) -> Calibration:
     return made
 
 
-def contest(case: Case, engine: str, arguments: argparse.Namespace) -> Contestant:
+def contest(case: Case, engine: EngineName, arguments: argparse.Namespace) -> Contestant:
     """Builds the network, times one block, forgets it."""
     return lambda: time_block(build_untrained(case.spec, engine, arguments.precision), case.shape) / 1e3
 
@@ -247,7 +248,7 @@ def compare_memory(cases: Sequence[Case], calibration: Calibration, arguments: a
     return rows
 
 
-def take_block(case: Case, engine: str, precision: str) -> int:
+def take_block(case: Case, engine: EngineName, precision: Precision) -> int:
     """Bytes that one block takes at the most in this process (Linux)."""
     built = build_untrained(case.spec, engine, precision)
     block = np.zeros((1, case.spec.image_channels, *case.shape), np.float32)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def mean_without(scores: Scores, left_out: set[str]) -> float:
 def standard_error(scores: Scores) -> float:
     """Standard error of the mean Dice over images."""
     values = [image.dice for image in scores.images if image.dice is not None]
-    return statistics.stdev(values) / len(values) ** 0.5
+    return statistics.stdev(values) / math.sqrt(len(values))
 
 
 if __name__ == "__main__":

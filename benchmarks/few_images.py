@@ -13,7 +13,6 @@ import argparse
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import matplotlib
 import numpy as np
 
 from dsb2018 import shrink_dataset, standard_error
+from isbi2012 import divide
 from unetscope.checkpoint import record_versions
 from unetscope.data.dataset import Dataset
 from unetscope.evaluation import evaluate
@@ -30,7 +30,6 @@ from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
 
 COUNTS = {"nuclei": (5, 15, 50, 150), "isbi2012": (5, 15, 24)}
-FOLD = 5  # every fifth slice of isbi2012 is a test image
 EPOCHS, EPOCH_STEPS, BATCH, PATCH = 12, 25, 8, 128
 ELASTIC = 10.0
 
@@ -61,11 +60,7 @@ def open_set(name: str, arguments: argparse.Namespace) -> Dataset:
     """The images, each with its part."""
     if name == "nuclei":
         return Dataset.open(shrink_dataset(arguments.data / "dsb2018", arguments.work / "nuclei-128"))
-    dataset = Dataset.open(arguments.data / "isbi2012")
-    parts = ["test" if index % FOLD == 0 else "train" for index in range(len(dataset.items))]
-    return replace(
-        dataset, items=tuple(replace(item, part=part) for item, part in zip(dataset.items, parts, strict=True))
-    )
+    return divide(Dataset.open(arguments.data / "isbi2012"), 0)
 
 
 def choose(dataset: Dataset, count: int, seed: int) -> Dataset:

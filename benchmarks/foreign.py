@@ -84,7 +84,7 @@ def examine(name: str, dataset: Dataset, arguments: argparse.Namespace) -> Profi
     facts = {"weights": digest(weights), "images": list(views.names), "effort": arguments.effort}
     keeper = Keeper(weights.with_name(f"{weights.stem}-{arguments.effort}.json"), facts)
     settings = ProfileSettings(effort=arguments.effort)
-    found = keeper.make("profile", Profile, lambda: profile_network(subject, views, settings, tell))
+    found: Profile = keeper.make("profile", Profile, lambda: profile_network(subject, views, settings, tell))
     print_profile(found)
     print_plan(subject.module, found)
     return found
@@ -102,14 +102,15 @@ def build_basic() -> nn.Module:
     """MONAI's U-Net, a sixth of its usual width."""
     from monai.networks.nets import BasicUNet
 
-    return BasicUNet(spatial_dims=2, in_channels=3, out_channels=2, features=(16, 16, 32, 64, 128, 16))
+    network: nn.Module = BasicUNet(spatial_dims=2, in_channels=3, out_channels=2, features=(16, 16, 32, 64, 128, 16))
+    return network
 
 
 def build_plain() -> nn.Module:
     """nnU-Net's U-Net with four levels, narrow."""
     from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
-    return PlainConvUNet(
+    network: nn.Module = PlainConvUNet(
         input_channels=3,
         n_stages=4,
         features_per_stage=(16, 32, 64, 128),
@@ -125,6 +126,7 @@ def build_plain() -> nn.Module:
         nonlin=nn.LeakyReLU,
         nonlin_kwargs={"inplace": True},
     )
+    return network
 
 
 BUILDERS: dict[str, Callable[[], nn.Module]] = {"basic": build_basic, "plain": build_plain}

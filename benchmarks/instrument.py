@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,18 +68,19 @@ def main() -> None:
 def measure(arguments: argparse.Namespace, dataset: Dataset) -> tuple[Profile, dict[str, PaperProfile]]:
     """The profile, and if asked for, the published one of every run."""
     runs = {str(run): Checkpoint.load(run) for run in find_runs(arguments.run)}
+    chosen = {name: getattr(arguments, name) for name in ("effort", "role", "seed")}
     facts = {
         "weights": {name: checkpoint.digest() for name, checkpoint in runs.items()},
         "data": dataset.digest(),
-        "settings": {name: getattr(arguments, name) for name in ("effort", "role", "seed")},
+        "settings": chosen,
     }
     keep = Keeper(arguments.json, facts)
-    settings = ProfileSettings(**facts["settings"])
+    settings = ProfileSettings(**chosen)
     found = keep.make("profile", Profile, lambda: profile_runs(arguments.run, dataset, settings, tell))
-    paper = PaperSettings(role=arguments.role, seed=arguments.seed) if arguments.paper else None
+    paper = PaperSettings(role=arguments.role, seed=arguments.seed)
     papers = {
-        name: keep.make(f"published {name}", PaperProfile, lambda c=checkpoint: profile_as_published(c, dataset, paper))
-        for name, checkpoint in (runs.items() if paper else ())
+        name: keep.make(f"published {name}", PaperProfile, partial(profile_as_published, checkpoint, dataset, paper))
+        for name, checkpoint in (runs.items() if arguments.paper else ())
     }
     return found, papers
 

@@ -22,9 +22,10 @@ import torch
 from dsb2018 import print_epoch
 from unetscope.checkpoint import Checkpoint, record_versions
 from unetscope.data.dataset import Dataset, Item
+from unetscope.data.item import Part
 from unetscope.model.cost import count_parameters
 from unetscope.model.spec import UNetSpec
-from unetscope.scores.overlap import rand_error
+from unetscope.scores.rand import rand_error
 from unetscope.segmentation import Segmenter, Tiling
 from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
@@ -74,7 +75,7 @@ def run(name: str, dataset: Dataset, fold: int, work: Path) -> dict[str, Any]:
 
 def divide(dataset: Dataset, fold: int) -> Dataset:
     """The slices, every fifth of them for the test."""
-    parts = ["test" if index % FOLDS == fold else "train" for index in range(len(dataset.items))]
+    parts: list[Part] = ["test" if index % FOLDS == fold else "train" for index in range(len(dataset.items))]
     return replace(
         dataset, items=tuple(replace(item, part=part) for item, part in zip(dataset.items, parts, strict=True))
     )

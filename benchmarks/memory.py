@@ -22,6 +22,7 @@ from contenders import prepare_ours
 from measuring import describe_run, format_table
 from processes import Memory, measure_memory
 from subjects import SUBJECTS
+from unetscope.engines.choice import Wanted
 from unetscope.files import write_json
 
 SIDES = (1, 2, 4, 8)
@@ -90,7 +91,7 @@ def measure(run: Path, image: Path, times: int, engine: str) -> Peak:
     return Peak(engine, times, image.name, size, memory)
 
 
-def prepare_size(run: Path, image: Path, engine: str) -> Callable[[], int]:
+def prepare_size(run: Path, image: Path, engine: Wanted) -> Callable[[], int]:
     """Segmenting, of which only the bytes of the labels are told."""
     segment = prepare_ours(run, image, engine)
     return lambda: segment()[0].nbytes

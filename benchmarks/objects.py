@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +29,11 @@ from unetscope.training.loop import train
 from unetscope.training.recipe import Recipe
 
 MODALITY = "fluorescence"
-GROWING = {
-    "batch": 8,
-    "patch": 160,
-    "class_weights": (1.0, 1.0, 4.0),
-    "border": 5,
-    "scaling": 1.5,
-    "learning_rate": 2e-3,
-}
+GROWING = Recipe(batch=8, patch=160, class_weights=(1.0, 1.0, 4.0), border=5, scaling=1.5, learning_rate=2e-3)
 RECIPES = {
     "short": Recipe(epochs=24, epoch_steps=50, batch=8, patch=192, class_weights=(1.0, 1.0, 4.0)),
-    "long": Recipe(epochs=16, epoch_steps=100, **GROWING),
-    "longer": Recipe(epochs=10, epoch_steps=280, **GROWING),
+    "long": replace(GROWING, epochs=16, epoch_steps=100),
+    "longer": replace(GROWING, epochs=10, epoch_steps=280),
 }
 PUBLISHED = {"U-Net, 2 classes": 0.6739, "U-Net, 3 classes": 0.8060, "Mask R-CNN": 0.8323, "StarDist": 0.8641}
 

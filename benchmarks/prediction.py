@@ -175,12 +175,13 @@ def keep_rivals(
     checkpoint: Checkpoint, dataset: Dataset, file: Path
 ) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
     """The other criteria in a file, measured anew where there are none of these weights."""
-    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    known: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if known.get("weights") != checkpoint.digest():
         found = measure_rivals(checkpoint, view_dataset(checkpoint, dataset))
         known = {"weights": checkpoint.digest(), "versions": collect_versions(), "rivals": found}
         write_json(file, known)
-    return known["rivals"]
+    rivals: Mapping[str, Mapping[str, Mapping[str, float]]] = known["rivals"]
+    return rivals
 
 
 def count_savings(member: Member, found: Profile, dataset: Dataset) -> dict[str, dict[str, float]]:

@@ -65,7 +65,8 @@ def measure_memory(
         The memory, and what the run returned.
     """
     with Worker(prepare, *arguments, environment=environment) as worker:
-        return worker.ask("observe")
+        memory, result = worker.ask("observe")
+    return memory, result
 
 
 class Worker:
@@ -137,14 +138,14 @@ def observing(worker: Worker, note: Callable[[Memory, Any], None]) -> Contestant
     def observe_first() -> None:
         note(*worker.ask("observe"))
 
-    calls = chain([timed(observe_first)], repeat(worker))
+    calls: Iterator[Contestant] = chain([timed(observe_first)], repeat(worker))
     return lambda: next(calls)()
 
 
 def _serve(pipe: Connection, prepare: Prepare, arguments: tuple[Any, ...]) -> None:
     """What the process of a `Worker` does until the other end is closed."""
     run = prepare(*arguments)
-    orders = {"time": timed(run), "run": run, "observe": lambda: observe(run)}
+    orders: dict[str, Callable[[], Any]] = {"time": timed(run), "run": run, "observe": lambda: observe(run)}
     with suppress(EOFError):
         while True:
             pipe.send(orders[pipe.recv()]())

@@ -130,6 +130,7 @@ class Trial:
 
     def _measure(self, name: str, worker: Worker) -> float:
         """Seconds of one run."""
+        seconds: float
         memory, (seconds, result) = worker.ask("observe")
         self.note(name, memory, result)
         return seconds
@@ -239,7 +240,7 @@ def write_activations(checkpoint: Checkpoint, samples: Samples, scratch: Path) -
     """The activations of the image and every layer as files of (images, numbers), float32."""
     network, count = checkpoint.network(), len(samples.items)
     layers = [IMAGE, *checkpoint.spec.wiring.layers]
-    opened: dict[str, np.ndarray] = {}
+    opened: dict[str, np.memmap[Any, np.dtype[np.float32]]] = {}
     for start in range(0, count, BATCH):
         batch = samples.batch(start, min(start + BATCH, count))
         outputs = {IMAGE: batch, **capture(network, layers[1:], batch)}

@@ -173,6 +173,7 @@ class Judge:
     def reference(self) -> np.ndarray:
         """Classes in float32, with which all others are compared."""
         with Worker(prepare_reference, self.run_folder, self.image) as worker:
+            labels: np.ndarray
             memory, (labels, how) = worker.ask("observe")
         self._keep(REFERENCE, Observation(how, memory, 1.0, (1.0,), overlap(self.truth, labels)))
         return labels
@@ -227,7 +228,7 @@ class Report:
     def loss(self, name: str) -> float:
         """The most Dice that a class lost against the reference, both compared with the annotation."""
         truths = (self.observations[each].truth for each in (REFERENCE, name))
-        return max(a - b for a, b in zip(*truths, strict=True))
+        return max(float(a - b) for a, b in zip(*truths, strict=True))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: circumstances, seconds, ratios, memory and overlaps."""

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def main() -> None:
     facts = describe_run({"weights": checkpoint.digest(), "image": image.name})
     with tempfile.TemporaryDirectory() as out:
         commands = list_commands(subject.run(arguments.work), image, Path(out))
-        contestants = {name: timed(lambda words=words: start(words)) for name, words in commands.items()}
+        contestants = {name: timed(partial(start, words)) for name, words in commands.items()}
         rounds = measure_rounds(contestants, arguments.rounds, arguments.work / "startup-rounds.json", facts)
     print_table(rounds)
     print(f"import unetscope imports torch: {'yes' if imports_torch else 'no'}", flush=True)

@@ -86,7 +86,7 @@ class Subject:
         if not path.exists():
             dataset, tests = self._open(data), Checkpoint.load(self.run(work)).split["test"]
             pairs = [dataset.read(dataset.item(name)) for name in tests]
-            write_mosaic(path, shape, [as_bytes(a) if part == "image" else np.uint8(b[None]) for a, b in pairs])
+            write_mosaic(path, shape, [as_bytes(a) if part == "image" else b[None].astype(np.uint8) for a, b in pairs])
         return path
 
     def scaled(self, side: int | None) -> tuple[int, ...]:

@@ -99,7 +99,7 @@ def compare(
 def near_edges(labels: np.ndarray) -> np.ndarray:
     """Pixels within 3 of another class."""
     low, high = ndimage.minimum_filter(labels, 2 * EDGE + 1), ndimage.maximum_filter(labels, 2 * EDGE + 1)
-    return low != high
+    return np.asarray(low != high)
 
 
 if __name__ == "__main__":

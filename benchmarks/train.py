@@ -152,7 +152,9 @@ def prepare_loop(setting: Setting, workers: int, tuned: bool) -> Callable[[], Ta
     from unetscope.model.unet import UNet
 
     batches, spec = load_forever(setting, workers)
-    network = UNet(spec).to(memory_format=torch.channels_last) if tuned else UNet(spec)
+    network = UNet(spec)
+    if tuned:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), setting.recipe.learning_rate, weight_decay=1e-4)
     loss_function = DiceCELoss(softmax=True, to_onehot_y=True, include_background=False, batch=True)
 

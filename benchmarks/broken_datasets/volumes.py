@@ -200,14 +200,14 @@ def nnunet_without_json(folder: Path) -> None:
 def _save_slices(folder: Path, volume: Array, heights: Sequence[float], series: str = "1.2.1") -> None:
     """Write slices of a CT volume in the order of their names, at these heights (mm)."""
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+    from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
     folder.mkdir(parents=True, exist_ok=True)
     for index, (plane, height) in enumerate(zip(volume, heights, strict=True)):
         header, header.file_meta = (header := Dataset()), FileMetaDataset()
         header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = CTImageStorage
-        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = f"{series}.{index + 1}"
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = UID(f"{series}.{index + 1}")
         header.SeriesInstanceUID, header.StudyInstanceUID, header.FrameOfReferenceUID = series, "1.2.2", "1.2.3"
         header.Modality, header.InstanceNumber = "CT", index + 1
         (header.Rows, header.Columns), header.SamplesPerPixel = plane.shape, 1

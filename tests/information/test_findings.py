@@ -154,6 +154,14 @@ def test_damaged_files_are_refused(tmp_path, damage):
         Profile.load(tmp_path / "profile.json")
 
 
+@pytest.mark.parametrize("missing", ["position", "patch 1"])
+def test_a_profile_without_what_its_sentences_compare_with_is_refused(missing):
+    content = make_profile().to_json()
+    del content["floors"][missing]
+    with pytest.raises(DataError, match="'position' and windows"):
+        Profile.from_json(content)
+
+
 def test_missing_files_and_layers_are_named(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         Profile.load(tmp_path / "none.json")

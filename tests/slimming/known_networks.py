@@ -80,7 +80,7 @@ def make_profile(
         classes=("background", "cell"),
         images=tuple(map(str, range(40))),
         prior=measure((PRIOR, 0.01), PRIOR),
-        floors={"position": measure((0.05, 0.01), PRIOR)},
+        floors={"position": measure((0.05, 0.01), PRIOR), "patch 1": measure((0.1, 0.01), PRIOR)},
         layers=tuple(map(layer, spec.wiring.layers)),
         gates=tuple(map(gate, spec.wiring.joins())),
         settings={},

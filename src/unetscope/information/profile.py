@@ -146,7 +146,7 @@ class Profile:
                 classes=tuple(content["classes"]),
                 images=tuple(content["images"]),
                 prior=Quantity.from_json(content["prior"]),
-                floors={name: Quantity.from_json(value) for name, value in content["floors"].items()},
+                floors=_read_floors(content["floors"]),
                 layers=tuple(map(LayerProfile.from_json, content["layers"])),
                 gates=tuple(map(Gate.from_json, content["gates"])),
                 settings=content["settings"],
@@ -179,6 +179,13 @@ class Profile:
             DataError: The file is missing, damaged or no profile.
         """
         return read_json(Path(path), cls.from_json, "profile", "profile")
+
+
+def _read_floors(content: Mapping[str, Any]) -> dict[str, Quantity]:
+    """The position and at least one window: every sentence of a profile compares with them."""
+    if POSITION not in content or len(content) == 1:
+        raise ValueError(f"the floors {', '.join(content) or 'none'} are not {POSITION!r} and windows")
+    return {name: Quantity.from_json(value) for name, value in content.items()}
 
 
 def pool_profiles(profiles: Sequence[Profile]) -> Profile:

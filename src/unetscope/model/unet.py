@@ -245,7 +245,7 @@ class _Join(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        return tuple(part.clone() for part in gradient.split(ctx.widths, 1))  # type: ignore[no-untyped-call]
+        return tuple(part.clone() for part in gradient.split(ctx.widths, 1))
 
 
 def _enlarge(conv: nn.Module, x: Tensor) -> Tensor:

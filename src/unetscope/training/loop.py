@@ -250,7 +250,7 @@ class _Run:
         loss = compute_loss(class_scores(scores), labels, self.recipe, border)
         if lesson:
             loss = lesson.blend(loss, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(network.parameters(), self.recipe.clip)
         optimizer.step()

@@ -227,7 +227,7 @@ def _walk(build: Build, settings: Descent, seed: int, examples: _Examples) -> It
         order = np.array_split(chance.permutation(len(examples.rows)), batches)
         for step, chosen in enumerate(order, start=epoch * batches + 1):
             adam.slope.zero_()
-            examples.losses(network, chosen).sum().backward()  # type: ignore[no-untyped-call]
+            examples.losses(network, chosen).sum().backward()
             adam.step(step)
             mean.lerp_(adam.point, 1 / min(step, batches))
         yield average
