@@ -2,95 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from places import SMALL, Place, digests, refused
 
 from unetscope.cli import main
 from unetscope.data.images import read_image, read_labels, write_image, write_labels
-from unetscope.data.scenes import write_dataset
-
-SMALL = ("--widths", "4,8", "--epochs", "1")
-
-
-@dataclass(frozen=True)
-class Place:
-    """A folder with a good dataset `data`, a run `run` on it, and room for results `out`."""
-
-    root: Path
-
-    @property
-    def data(self) -> Path:
-        return self.root / "data"
-
-    @property
-    def run(self) -> Path:
-        return self.root / "run"
-
-    @property
-    def out(self) -> Path:
-        return self.root / "out"
-
-    def image(self, name: str = "000.png", kind: str = "images", part: str = "train") -> Path:
-        return self.data / part / kind / name
-
-    def train(self, *options: str) -> list[str]:
-        small = [word for i in (0, 2) if SMALL[i] not in options for word in SMALL[i : i + 2]]
-        return ["train", str(self.data), "--out", str(self.out), *small, *options]
-
-    def segment(self, *images: Path, options: tuple[str, ...] = ()) -> list[str]:
-        return ["segment", str(self.run), *map(str, images or (self.image(),)), "--out", str(self.out), *options]
-
-    def evaluate(self) -> list[str]:
-        return ["evaluate", str(self.run), str(self.data)]
-
-    def profile(self, out: Path | None = None) -> list[str]:
-        target = str(out or self.out / "profile.json")
-        return ["profile", str(self.run), str(self.data), "--role", "train", "--out", target]
-
-
-@pytest.fixture(scope="session")
-def good_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Everything as it should be."""
-    place = Place(tmp_path_factory.mktemp("good"))
-    write_dataset(place.data, "cells", train=10, test=2, shape=(32, 32))
-    assert main(["train", str(place.data), "--out", str(place.run), *SMALL]) == 0
-    return place
-
-
-@pytest.fixture
-def place(good_place: Place, tmp_path: Path) -> Place:
-    """A copy to spoil."""
-    shutil.copytree(good_place.root, tmp_path / "place")
-    return Place(tmp_path / "place")
-
-
-def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Run a command that must be refused; returns its one sentence."""
-    capsys.readouterr()
-    code = main(words)
-    out, err = capsys.readouterr()
-    assert (code, out) == (2, ""), err
-    assert "Traceback" not in err
-    assert err.count("error: ") == 1
-    return err.split("error: ")[1].strip()
-
-
-def digests(root: Path) -> dict[str, str]:
-    """What every file under a folder holds."""
-    files = (path for path in sorted(root.rglob("*")) if path.is_file())
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-# ------------------------------------------------------------------------------------------------- the cases
 
 Case = Callable[[Place], list[str]]
 CASES: dict[str, tuple[Case, tuple[str, ...]]] = {}
@@ -523,61 +445,3 @@ def test_an_image_smaller_than_a_tile_is_no_bad_input(place: Place) -> None:
     write_image(place.root / "small.png", np.arange(15, dtype=np.uint8).reshape(3, 5))
     assert main(place.segment(place.root / "small.png", options=("--tile", "512"))) == 0
     assert read_labels(place.out / "small.png").shape == (3, 5)
-
-
-# ------------------------------------------------------------------------------------------- disks that refuse
-
-
-def mount(folder: Path, options: str) -> None:
-    """Mount a small disk; only an administrator can."""
-    words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no disk can be mounted here: {done.stderr.strip()}")
-
-
-@pytest.fixture(params=["full", "read-only"])
-def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A disk that is full but for a few bytes, or read-only."""
-    if os.name == "nt" or os.geteuid() != 0:
-        pytest.skip("only an administrator can mount a small disk")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount(folder, "size=64k")
-    try:
-        if request.param == "read-only":
-            mount(folder, "remount,ro")
-        else:
-            (folder / "filler").write_bytes(b"0" * (60 * 1024))
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-WRITERS: dict[str, Callable[[Place, Path], list[str]]] = {
-    "train": lambda place, disk: ["train", str(place.data), "--out", str(disk / "run"), *SMALL],
-    "segment": lambda place, disk: ["segment", str(place.run), str(place.root / "noise.npy"), "--out", str(disk)],
-    "profile": lambda place, disk: place.profile(disk / "profile.json"),
-}
-
-
-@pytest.mark.parametrize("command", WRITERS)
-def test_a_disk_that_refuses_leaves_no_part_of_a_file(
-    command: str, disk: Path, good_place: Place, capsys: pytest.CaptureFixture[str]
-) -> None:
-    np.save(good_place.root / "noise.npy", np.zeros((100, 100), np.uint8))
-    before = digests(disk)
-    message = refused(WRITERS[command](good_place, disk), capsys)
-    assert str(disk) in message
-    assert "space" in message or "another" in message
-    left = {name: digest for name, digest in digests(disk).items() if Path(disk / name).stat().st_size}
-    assert left == before
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="an administrator may write everywhere")
-@pytest.mark.parametrize("command", WRITERS)
-def test_a_folder_without_permission_is_refused_before_the_work(
-    command: str, good_place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tmp_path.chmod(0o555)
-    assert "another" in refused(WRITERS[command](good_place, tmp_path), capsys)
