@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -139,6 +139,26 @@ def save(path: Path, array: Array, **options: Any) -> Path:
 def declare(folder: Path, text: str) -> None:
     """Write `dataset.toml`."""
     (folder / "dataset.toml").write_text(text, encoding="utf-8")
+
+
+def divided(files: Mapping[str, int], shape: Sequence[int]) -> str:
+    """OME's notes of a stack of bytes whose slices lie in several files, for the description of each of them.
+
+    Args:
+        files: How many slices each file holds, by its name.
+        shape: (z, y, x).
+    """
+    blocks, first = "", 0
+    for index, (file, count) in enumerate(files.items()):
+        name = f'<UUID FileName="{file}">urn:uuid:{index}</UUID>'
+        blocks += f'<TiffData FirstZ="{first}" IFD="0" PlaneCount="{count}">{name}</TiffData>'
+        first += count
+    sizes = " ".join(f'Size{axis}="{size}"' for axis, size in zip("ZYX", shape, strict=True))
+    return (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0">'
+        f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" {sizes} SizeC="1" SizeT="1">'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{blocks}</Pixels></Image></OME>'
+    )
 
 
 def cut(path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from broken_datasets.cases import SIDE, Array, Pairs, as_mask, cut, paint, refused, repaired, save, write_masks
+from broken_datasets.cases import SIDE, Array, Pairs, as_mask, cut, divided, paint, refused, repaired, save, write_masks
 
 # --------------------------------------------------------------------------------------------------------- damaged
 
@@ -225,6 +225,17 @@ def _write_pages(folder: Path, count: int) -> Pairs:
         save(folder / "images" / f"{name}.tif", pages, photometric="minisblack")
         expected[name] = pages, labels
     return expected
+
+
+@repaired()
+def planes_that_name_each_other(folder: Path) -> Pairs:
+    """Images are OME-TIFF files of one plane each, and say that they are one stack together."""
+    pairs = write_masks(folder)
+    notes = divided({f"{name}.tif": 1 for name in pairs}, (len(pairs), SIDE, SIDE))
+    for name, (image, _) in pairs.items():
+        (folder / "images" / f"{name}.png").unlink()
+        save(folder / "images" / f"{name}.tif", image[0], description=notes, metadata=None)
+    return pairs
 
 
 @refused("images/a.tif", "2 images of different sizes", "its own file")

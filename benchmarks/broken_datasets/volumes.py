@@ -10,7 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from broken_datasets.cases import Array, Pairs, cut, paint, refused, repaired, save, truth
+from broken_datasets.cases import Array, Pairs, cut, divided, paint, refused, repaired, save, truth
 
 _SHAPE = (8, 24, 28)
 _STEPS = (1.0, 1.0, 2.0, 1.0)  # along x, y and z in mm
@@ -124,6 +124,26 @@ def truncated_nifti(folder: Path) -> None:
     """The second half of a NIfTI mask is missing."""
     _write_niftis(folder)
     cut(folder / "labels" / "c.nii.gz")
+
+
+# -------------------------------------------------------------------------------------------------------- OME-TIFF
+
+
+@refused("images/a.tif", "a part of its image", "one file")
+def volume_that_ends_too_early(folder: Path) -> None:
+    """The notes of an OME-TIFF speak of more slices than it holds."""
+    _write_stacks(folder, "ZYX")
+    image = _paint()["a"][0]
+    save(folder / "images" / "a.tif", image[:5], description=divided({"a.tif": len(image)}, image.shape), metadata=None)
+
+
+@refused("labels/a.tif", "8 x 24 x 28", "5 x 24 x 28", "export")
+def volume_in_two_files(folder: Path) -> None:
+    """An OME-TIFF says that the last slices of the volume lie in another file, which is missing."""
+    _write_stacks(folder, "ZYX")
+    image = _paint()["a"][0]
+    notes = divided({"a.tif": 5, "a-2.tif": 3}, image.shape)
+    save(folder / "images" / "a.tif", image[:5], description=notes, metadata=None)
 
 
 # --------------------------------------------------------------------------------------------------------- nnU-Net

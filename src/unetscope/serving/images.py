@@ -12,16 +12,14 @@ from http import HTTPStatus
 from math import inf, prod
 from pathlib import Path, PurePosixPath
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unetscope.data.formats.picture import damage_reported
 from unetscope.data.formats.registry import SUFFIXES, open_picture, suffix_of
 from unetscope.data.intensities import check_finite
 from unetscope.data.spacing import Spacing
-from unetscope.errors import DataError, ImageError, RecipeError
+from unetscope.errors import DataError, RecipeError
 from unetscope.file_segmentation import Wanted, open_job
 from unetscope.segmentation import Segmenter
 from unetscope.serving.refusals import RefusalError
@@ -176,8 +174,6 @@ def open_dropped(segmenter: Segmenter, path: Path, name: str, limits: Limits, ax
         RefusalError: It is too large.
     """
     try:
-        if suffix_of(path).endswith((".tif", ".tiff")):
-            _check_alone(path)
         _check_header(segmenter, path, name, limits)
         job = open_job(segmenter, path, Wanted(axes))
         for page in job.pages:
@@ -186,19 +182,6 @@ def open_dropped(segmenter: Segmenter, path: Path, name: str, limits: Limits, ax
         told = str(error).replace(str(path), name).replace(str(path.parent), "").replace(path.name, name)
         raise type(error)(told) from error
     return Opened(name, np.array(job.pages), job.spacing)
-
-
-def _check_alone(path: Path) -> None:
-    """Refuse a TIFF whose OME notes name other files, which its reader would look for on this machine."""
-    import tifffile
-
-    with damage_reported(path):
-        with tifffile.TiffFile(path, _multifile=False) as file:
-            notes = file.ome_metadata if file.is_ome else None
-        root = ElementTree.fromstring(notes or "<none/>")
-    parts = {element.text for element in root.iter() if element.tag.endswith("UUID")}
-    if parts - {root.get("UUID")} or any(element.tag.endswith("BinaryOnly") for element in root.iter()):
-        raise ImageError(f"{path} is one of several files of an image, as its OME notes say; save it as one file")
 
 
 def _check_header(segmenter: Segmenter, path: Path, name: str, limits: Limits) -> None:

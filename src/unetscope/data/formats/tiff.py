@@ -1,4 +1,8 @@
-"""What TIFF files store, with the axes of OME and ImageJ; knows tifffile, not what the pixels mean."""
+"""What TIFF files store, with the axes of OME and ImageJ; knows tifffile, not what the pixels mean.
+
+A file is read by itself (`_multifile=False`): OME's notes may name further files of its image, and tifffile would look
+for them, and fill the planes of missing ones with zeros.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +42,11 @@ def open_tiff(path: Path) -> Picture:
         The axes that OME, ImageJ or tifffile noted; pages without a note are I or Q.
 
     Raises:
-        ImageError: It holds several images.
+        ImageError: It holds several images, or a part of one.
     """
     import tifffile
 
-    with _complaints_raised(), tifffile.TiffFile(path) as file:
+    with _opened(path) as file:
         series = _only_series(path, file)
         _check_length(path, series)
         page = series.keyframe
@@ -65,9 +69,7 @@ def read_tiff_texts(path: Path) -> tuple[str, ...]:
     Returns:
         Texts, possibly empty.
     """
-    import tifffile
-
-    with _complaints_raised(), tifffile.TiffFile(path) as file:
+    with _opened(path) as file:
         if file.is_ome:
             return tuple(ElementTree.fromstring(file.ome_metadata or "<none/>").itertext())
         return str((file.imagej_metadata or {}).get("Info", "")), file.pages.first.description
@@ -135,8 +137,21 @@ def _load_tiff(path: Path, is_plain: bool, is_inverted: bool) -> Array:
     import tifffile
 
     with _complaints_raised():
-        pixels: Array = tifffile.memmap(path, mode="r") if is_plain else tifffile.imread(path, series=0)
+        pixels: Array = (
+            tifffile.memmap(path, mode="r", _multifile=False)
+            if is_plain
+            else tifffile.imread(path, series=0, _multifile=False)
+        )
     return ~pixels if is_inverted and pixels.dtype.kind == "u" else pixels
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
+    """A TIFF by itself."""
+    import tifffile
+
+    with _complaints_raised(), tifffile.TiffFile(path, _multifile=False) as file:
+        yield file
 
 
 def _only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries:
@@ -147,12 +162,14 @@ def _only_series(path: Path, file: tifffile.TiffFile) -> tifffile.TiffPageSeries
             f"{path} holds {len(file.series)} images of different sizes or types, and one was needed; "
             "save the one to use as its own file"
         )
+    if full[0].is_multifile or any(page is None for page in full[0]):
+        raise ImageError(f"{path} holds a part of its image, as its notes say; save the image as one file")
     return full[0]
 
 
 def _check_length(path: Path, series: tifffile.TiffPageSeries) -> None:
     """Refuse a file that ends before its pixels do (decoders may fill what is missing with zeros)."""
-    pages = [page for page in series.pages if page is not None]
+    pages = [page for page in series if page is not None]
     ends = [sum(strip) for page in pages for strip in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if series.dataoffset is not None:
         ends.append(series.dataoffset + series.nbytes)
