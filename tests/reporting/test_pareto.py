@@ -87,6 +87,23 @@ def test_names_do_not_cover_each_other_or_leave_the_axes():
     assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
 
 
+def test_no_line_to_a_name_passes_another_mark():
+    values = (0.94, 0.937, 0.933, 0.931, 0.930, 0.928, 0.881)
+    close = [
+        Point(f"{number}-16-33-33-33", 1000 * 1.006**number, value, value - 0.01, value + 0.01)
+        for number, value in enumerate(values)
+    ]
+    figure = draw_pareto(close, "cost")
+    axes = figure.axes[0]
+    marks = [axes.transData.transform((point.cost, point.value)) for point in close]
+    drawn = [axes.transData.transform(line.get_xydata()) for line in lines_of(figure) if line.get_linewidth() == 0.5]
+    assert len(drawn) > 2
+    for start, end in drawn:
+        others = [mark for mark in marks if abs(mark - start).max() > 0.01]
+        ways = [start + share * (end - start) for share in np.linspace(0, 1, 50)]
+        assert min(np.hypot(*(mark - way)) for mark in others for way in ways) > 2.5
+
+
 def test_a_name_without_room_still_gets_a_place():
     boxes = place_names([(5, 5)] * 3, [(8, 4)] * 3, [(0, 0, 10, 10)], (0, 0, 10, 10))
     assert len(boxes) == 3

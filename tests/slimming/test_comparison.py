@@ -122,7 +122,7 @@ def test_networks_of_equal_widths_are_told_apart_by_what_differs(dataset: Datase
         "4-8, epochs 3, from scratch",
         "4-8, epochs 6, from scratch",
         "4-8 skips none",
-        "4-8, epochs 3, from slice",
+        "4-8, epochs 3, from slices",
     ]
 
 

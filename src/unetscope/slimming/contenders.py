@@ -23,6 +23,7 @@ from unetscope.model.spec import UNetSpec
 from unetscope.slimming.scoring import find_images
 
 LENGTHS = ("epochs", "epoch_steps", "minutes")  # of a recipe: ways to say how many steps there are
+BEGINNINGS = {"slice": "slices", "distill": "distillation"}  # what a training began from, in words
 
 
 @dataclass(frozen=True)
@@ -173,7 +174,7 @@ def _describe_training(checkpoint: Checkpoint) -> dict[str, Any]:
         recipe = {key: value for key, value in recipe.items() if key not in LENGTHS} | {"steps": known["steps"]}
     start = known.get("start", {})
     how = start.get("origin", {}).get("how") or ("given weights" if start.get("weights") else "scratch")
-    return {**recipe, "from": how, "teacher": "teacher" in known}
+    return {**recipe, "from": BEGINNINGS.get(how, how), "teacher": "teacher" in known}
 
 
 def _check_task(first: Contender, other: Contender) -> None:
