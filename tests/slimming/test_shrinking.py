@@ -91,7 +91,9 @@ def test_the_boundary_is_found(
     assert words.get(found.good, "as good") == "as good"
     assert words[found.failing] in ("worse", "not separable")
     assert found.runs["origin"][0] == str(place[1])
-    assert {name: len(runs) for name, runs in found.runs.items()} == {"origin": 5, "good": 5, "failing": 5}
+    assert {name: len(runs) for name, runs in found.runs.items()} == dict.fromkeys(
+        ("origin", "good", "failing", "again"), 5
+    )
     assert [finding.spec for finding in found.confirmed] == [
         spec for spec in (found.good, found.failing) if spec != SPEC
     ]
@@ -144,7 +146,7 @@ def test_where_all_are_as_good_nothing_fails(
     monkeypatch.setattr(Truth, "boundary", 1e-9)
     found = search(place, tmp_path)
     assert (found.failing, found.factor) == (None, None)
-    assert set(found.runs) == {"origin", "good"}
+    assert set(found.runs) == {"origin", "good", "again"}
     assert any("no network of these shapes is too small" in sentence for sentence in found.sentences)
 
 
@@ -279,7 +281,9 @@ def test_the_ends_are_compared_on_the_test_images(
     for timed in (True, False):
         compare_ends(found, place[0], 0.02, timed)
     for (runs, dataset, settings, _), timed in zip(calls, (True, False), strict=True):
-        assert list(map(str, runs)) == [run for name in ("origin", "good", "failing") for run in found.runs[name]]
+        assert list(map(str, runs)) == [
+            run for name in ("origin", "good", "failing", "again") for run in found.runs[name]
+        ]
         assert (dataset, settings.part, settings.margin) == (place[0], "test", 0.02)
         assert bool(settings.ways) == timed
 

@@ -133,7 +133,7 @@ def shrink(
     out: Path,
     seeds: int = 3,
     final_seeds: int = 5,
-    how: Literal["scratch", "slice", "distill"] = "scratch",
+    how: Literal["slice", "scratch", "distill"] = "slice",
     rule: Path | None = None,
     thorough: bool = False,
     untimed: Annotated[bool, Parameter("--no-time")] = False,
@@ -153,8 +153,8 @@ def shrink(
         seeds: Trainings of each network at the most, and of the original; at least 2.
         final_seeds: Trainings of the original and of both ends of the boundary, once they are found;
             `seeds` if that is more.
-        how: What smaller networks begin from, as of `slim`: "scratch" compares designs, trained alike; "slice" goes on
-            from what the original learned, beside which the original is trained on too.
+        how: What smaller networks begin from, as of `slim`: "slice" goes on from what the original learned, beside
+            which the original is trained on too; "scratch" compares designs, trained alike.
         rule: File of a frozen rule; the latest that comes with the program if not given.
         thorough: Profile with single channels and the larger family of readers.
         untimed: Do not time the networks at the end.
@@ -278,7 +278,7 @@ def prove(
     out: Path,
     seeds: int = 3,
     final_seeds: int = 5,
-    how: Literal["scratch", "slice", "distill"] = "scratch",
+    how: Literal["slice", "scratch", "distill"] = "slice",
     rule: Path | None = None,
     untimed: Annotated[bool, Parameter("--no-time")] = False,
     json: bool = False,
@@ -298,8 +298,8 @@ def prove(
         seeds: Trainings of each network at the most, and of the original; at least 2.
         final_seeds: Trainings of the original and of both ends of the boundary, once they are found;
             `seeds` if that is more.
-        how: What smaller networks begin from, as of `slim`: "scratch" compares designs, trained alike; "slice" goes on
-            from what the original learned, beside which the original is trained on too.
+        how: What smaller networks begin from, as of `slim`: "slice" goes on from what the original learned, beside
+            which the original is trained on too; "scratch" compares designs, trained alike.
         rule: File of a frozen rule; the latest that comes with the program if not given.
         untimed: Do not time the networks at the end.
         json: Print the result as JSON on standard output.

@@ -56,7 +56,7 @@ class ShrinkSettings:
     target: Target = field(default_factory=Target)
     seeds: int = 3
     final_seeds: int = 5
-    how: How = "scratch"
+    how: How = "slice"
     rule: Rule | None = None
     effort: Effort = "brief"
     shares: tuple[float, ...] = (0.25, 0.5)
