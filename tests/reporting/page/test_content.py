@@ -166,7 +166,8 @@ def test_a_folder_of_shrink_shows_before_and_after(place: Place) -> None:
     search = json.loads((place.search / "race.json").read_text())
     assert content["evidence"]["sentences"][0].lower().startswith(search["sentences"][0].lower()[:40])
     findings = content["evidence"]["boundary"]["findings"]["rows"]
-    assert len(findings) == len(search["findings"]) + len(search["confirmed"])
+    assert len(findings) == len(search["findings"]) + len(search["confirmed"]) + bool(search["control"])
+    assert any("trained on" in row[0] for row in findings), "the original, beside slices"
     points = content["evidence"]["pareto"][0]["points"]
     assert len(content["evidence"]["table"]["rows"]) == len(points) > 2
     assert [point["first"] for point in points] == [True] + [False] * (len(points) - 1)
