@@ -10,7 +10,8 @@ import pytest
 
 from unetscope.model.spec import UNetSpec
 from unetscope.reporting.figures import save_figure
-from unetscope.reporting.pareto import MARKS, Point, draw_pareto, find_front, list_points, place_names, save_paretos
+from unetscope.reporting.name_places import place_names
+from unetscope.reporting.pareto import MARKS, Point, draw_pareto, find_front, list_points, save_paretos
 from unetscope.slimming.comparison import Comparison
 from unetscope.slimming.rows import Row, Training
 from unetscope.slimming.speed import Timing
